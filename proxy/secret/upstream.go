@@ -1,0 +1,83 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors that an Upstream answers with, wrapped. Anything else is an upstream failure as well, but an unexplained one.
+var (
+	// ErrNotFound: the upstream itself says that there is no such secret or version. A missing mount, namespace or
+	// route is not this but ErrUnavailable.
+	ErrNotFound = errors.New("secret not found")
+	// ErrDenied: the upstream refused our own credentials for this object, after one new login.
+	ErrDenied = errors.New("upstream denied access")
+	// ErrThrottled: the upstream asked to slow down.
+	ErrThrottled = errors.New("upstream throttled")
+	// ErrUnavailable: the upstream could not be reached or failed; trying again may help.
+	ErrUnavailable = errors.New("upstream unavailable")
+	// ErrTimeout: the upstream did not answer within the deadline.
+	ErrTimeout = errors.New("upstream timed out")
+	// ErrConflict: Write.IfVersion does not name the current version.
+	ErrConflict = errors.New("version conflict")
+	// ErrTooLarge: the secret is larger than MaxValueBytes.
+	ErrTooLarge = errors.New("secret too large")
+	// ErrUnsupported: the upstream has no such operation.
+	ErrUnsupported = errors.New("operation not supported by the upstream")
+)
+
+// Upstream reads secrets from one vault. name is the object's name inside it: mount "at", "/" and the rest of the path;
+// adapters map it to their own naming. Implementations are safe for concurrent use, honour ctx, return errors that wrap
+// the sentinels above and never put a secret or a credential into an error. The Secret returned belongs to the caller.
+type Upstream interface {
+	// Read returns one version: Current, Previous, or one named by the upstream.
+	Read(ctx context.Context, name string, v Version) (*Secret, error)
+	// Close releases what the upstream holds and waits for its goroutines.
+	Close() error
+}
+
+// Item is what a listing tells of a secret: never its value.
+type Item struct {
+	Name      string
+	Version   Version
+	UpdatedAt time.Time
+	Metadata  map[string]string
+}
+
+// Lister is an Upstream that can list.
+type Lister interface {
+	// List returns at most limit items whose name is prefix or below it by whole segments and bytewise greater than
+	// after, in bytewise order of the names. An empty prefix lists everything. Fewer than limit items means the end.
+	List(ctx context.Context, prefix, after string, limit int) ([]Item, error)
+}
+
+// Write is one new version of a secret.
+type Write struct {
+	Secret *Secret // Value or Fields, and Metadata: nil keeps what is stored, empty clears it
+	// IfVersion, when not empty, must name the current version, or be "0" for a secret that must not exist;
+	// otherwise the write fails with ErrConflict.
+	IfVersion Version
+}
+
+// Writer is an Upstream that takes writes.
+type Writer interface {
+	// Write stores w as the new current version, durably before it returns, and says whether the secret is new.
+	// Version numbers are never used again. The bytes of w.Secret stay the caller's.
+	Write(ctx context.Context, name string, w Write) (v Version, created bool, err error)
+}
+
+// Change is an acknowledged write that others have not been told of yet.
+type Change struct {
+	ID   uint64
+	Name string
+}
+
+// Outbox is a Writer that remembers, in the transaction of the write itself, that its change must be announced. A
+// change stays pending until it is settled, across restarts, so that a write and its announcement cannot come apart.
+type Outbox interface {
+	// Pending returns unsettled changes in the order of the writes.
+	Pending(ctx context.Context) ([]Change, error)
+	// Settle forgets the changes with these IDs; unknown IDs are ignored.
+	Settle(ctx context.Context, ids ...uint64) error
+}
