@@ -22,7 +22,6 @@ const (
 	PolicyDenied     Code = "policy_denied"     // 403
 	Revoked          Code = "revoked"           // 403: subject, trust rule or secret
 	ApprovalRequired Code = "approval_required" // 403
-	OriginRefused    Code = "origin_refused"    // 403: a browser asked
 
 	NotFound             Code = "not_found"              // 404
 	UnknownRoute         Code = "unknown_route"          // 404
