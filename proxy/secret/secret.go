@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sort"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -114,13 +115,17 @@ func (s *Secret) Wipe() {
 	}
 }
 
-// Check holds s against the limits of this package: size, field names and values (UTF-8), metadata.
+// Check holds s against the rules of this package: size, value or fields, field names (printable, as by
+// unicode.IsPrint) and values (UTF-8), metadata.
 func (s *Secret) Check() error {
 	if n := s.Size(); n > MaxValueBytes {
 		return fmt.Errorf("%w: %w: %d bytes, at most %d are allowed", ErrInvalidSecret, ErrTooLarge, n, MaxValueBytes)
 	}
 	if len(s.Fields) > MaxFields {
 		return fmt.Errorf("%w: %d fields, at most %d are allowed", ErrInvalidSecret, len(s.Fields), MaxFields)
+	}
+	if s.Fields != nil && s.Value.Len() > 0 {
+		return fmt.Errorf("%w: both a value and fields", ErrInvalidSecret)
 	}
 	for i, f := range s.Fields {
 		switch {
@@ -141,8 +146,11 @@ func checkMetadata(m map[string]string) error {
 	}
 	n := 0
 	for k, v := range m {
-		if !validName(k) || !utf8.ValidString(v) {
+		if !validName(k) {
 			return fmt.Errorf("%w: a metadata name is empty, over %d bytes, or not printable UTF-8", ErrInvalidSecret, MaxFieldNameBytes)
+		}
+		if !utf8.ValidString(v) {
+			return fmt.Errorf("%w: metadata %q is not UTF-8", ErrInvalidSecret, k)
 		}
 		n += len(k) + len(v)
 	}
@@ -157,7 +165,7 @@ func validName(s string) bool {
 		return false
 	}
 	for _, r := range s {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) { // names stand in logs and on terminals: no controls, no text direction marks
 			return false
 		}
 	}

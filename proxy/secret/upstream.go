@@ -81,3 +81,7 @@ type Outbox interface {
 	// Settle forgets the changes with these IDs; unknown IDs are ignored.
 	Settle(ctx context.Context, ids ...uint64) error
 }
+
+// UniqueVersions marks an Upstream that never gives one version name to a secret twice, not even after the secret was
+// deleted and made anew.
+type UniqueVersions interface{ UniqueVersions() }

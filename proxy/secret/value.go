@@ -18,24 +18,23 @@ const Redacted = "[redacted]"
 var ErrUnprintable = errors.New("secret values cannot be marshalled; use Reveal where the value is meant to leave")
 
 // Value is secret bytes. It cannot be printed, compared with ==, marshalled or logged; Reveal is the one way out. The
-// bytes stand behind a pointer so that fmt shows an address even for a Value in an unexported field, which fmt prints
-// without calling methods. The zero Value is empty.
+// zero Value is empty.
 type Value struct {
-	_ [0]func() // not comparable
-	p *valueBytes
+	// The bytes stand in a closure because fmt prints an unexported field without calling methods, and with a verb
+	// that does not suit a pointer (%s of a struct) it follows even that; it never looks into a function. Neither
+	// does any other printer that works by reflection. A function also rules out ==.
+	reveal func() []byte
 }
 
-type valueBytes struct{ b []byte }
-
 // NewValue takes ownership of b: the caller must neither keep nor change it.
-func NewValue(b []byte) Value { return Value{p: &valueBytes{b}} }
+func NewValue(b []byte) Value { return Value{func() []byte { return b }} }
 
 // Reveal returns the bytes themselves, not a copy. They are valid until Wipe.
 func (v Value) Reveal() []byte {
-	if v.p == nil {
+	if v.reveal == nil {
 		return nil
 	}
-	return v.p.b
+	return v.reveal()
 }
 
 // Len is the length in bytes.
