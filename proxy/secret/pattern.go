@@ -149,12 +149,13 @@ func (p Pattern) Covers(q Pattern) bool {
 
 func coversSegment(p, q string) bool {
 	if n := len(p) - 1; n >= 0 && p[n] == '*' {
-		return strings.HasPrefix(strings.TrimSuffix(q, "*"), p[:n])
+		return strings.HasPrefix(q, p[:n])
 	}
 	return p == q
 }
 
-// CanMatchUnder reports whether p can match prefix itself or any path below it.
+// CanMatchUnder reports whether p can match prefix itself or any path below it. It does not count against the limits
+// of a path: where only a path over them would match, it may still say true.
 func (p Pattern) CanMatchUnder(prefix Path) bool {
 	if p.s == "" {
 		return false

@@ -202,6 +202,7 @@ func TestPatternCovers(t *testing.T) {
 		{"a", "a/b", false},
 		{"**/a", "**/a", true},
 		{"**/a", "b/a", false}, // true of the paths, but narrowing never meets a leading "**"
+		{"**/a", "*/a", false},
 		{"**", "**/a", false},
 	} {
 		if got := mustPattern(t, tt.p).Covers(mustPattern(t, tt.q)); got != tt.want {
