@@ -1,0 +1,30 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// lockFile takes the lock that the storage library takes, through the same descriptor, so that pages are checked while
+// nobody writes them.
+func lockFile(file *os.File, wait time.Duration) error {
+	const pause = 20 * time.Millisecond
+	for ; ; wait -= pause {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EINTR):
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return fmt.Errorf("locking: %w", err)
+		case wait <= 0:
+			return ErrLocked
+		}
+		time.Sleep(pause)
+	}
+}
