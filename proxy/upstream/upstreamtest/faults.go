@@ -1,0 +1,71 @@
+package upstreamtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// faultPatience is how long a silent upstream is waited for. It bounds the test, and measures nothing.
+const faultPatience = 200 * time.Millisecond
+
+func testFaults(t *testing.T, h Harness) {
+	if h.Fault == nil {
+		return
+	}
+	for f, wanted := range map[Fault][]error{
+		Throttled:    {secret.ErrThrottled},
+		ServerError:  {secret.ErrUnavailable},
+		Denied:       {secret.ErrDenied},
+		MissingMount: {secret.ErrUnavailable},
+		Malformed:    nil,
+		Oversized:    {secret.ErrTooLarge, secret.ErrUnavailable},
+		Silent:       {secret.ErrTimeout},
+	} {
+		t.Run(f.String(), func(t *testing.T) {
+			u := open(t, h)
+			want := simple(h, "behind a fault")
+			put(t, h, u, "suite/fault", want)
+			same(t, h, read(t, u, "suite/fault", secret.Current), want)
+			t.Run("During", func(t *testing.T) {
+				h.Fault(t, f)
+				ctx := t.Context()
+				if f == Silent {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, faultPatience)
+					defer cancel()
+				}
+				s, err := u.Read(ctx, "suite/fault", secret.Current)
+				refusedAs(t, s, err, wanted)
+			})
+			t.Run("After", func(t *testing.T) {
+				same(t, h, read(t, u, "suite/fault", secret.Current), want)
+			})
+		})
+	}
+}
+
+// refusedAs checks that err is one of those wanted, or any, and never that there is no such secret: a wrong "not found"
+// would purge a good value.
+func refusedAs(t *testing.T, s *secret.Secret, err error, wanted []error) {
+	t.Helper()
+	quiet(t, err)
+	if s != nil || err == nil {
+		t.Fatal("got an answer, want an error")
+	}
+	if errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("got %v: a failing upstream is not a missing secret", err)
+	}
+	for _, want := range wanted {
+		if errors.Is(err, want) {
+			return
+		}
+	}
+	if len(wanted) > 0 {
+		t.Errorf("got error %v, want one of %v", err, fmt.Sprint(wanted))
+	}
+}
