@@ -1,0 +1,52 @@
+package cache
+
+import "time"
+
+// Steps of the wall clock against the monotonic one, between two observations, that count as a jump.
+const (
+	forwardJump  = time.Second     // a thaw, or a step: missed news is likely
+	backwardJump = 5 * time.Second // a step: ages are unsure
+)
+
+// instant is one reading of both clocks.
+type instant struct {
+	wall int64 // Unix milliseconds
+	mono time.Duration
+}
+
+// clock reads both clocks and notices jumps. Its owner's lock guards it, the reading included: readings compared out of
+// order would show jumps that never were.
+type clock struct {
+	wall   func() time.Time
+	mono   func() time.Duration
+	seen   bool
+	offset time.Duration // wall minus monotonic time at the last observation
+	thaws  uint64        // forward jumps
+	epoch  uint64        // backward jumps: entries of an older epoch are past their soft TTL
+}
+
+func (c *clock) observe() instant {
+	wall, mono := c.wall(), c.mono()
+	offset := time.Duration(wall.UnixNano()) - mono
+	if c.seen {
+		switch jump := offset - c.offset; {
+		case jump > forwardJump:
+			c.thaws++
+		case jump < -backwardJump:
+			c.epoch++
+		}
+	}
+	c.seen, c.offset = true, offset
+	return instant{wall: wall.UnixMilli(), mono: mono}
+}
+
+// Observe looks at the clocks and returns how many times the wall clock has ever been seen to run more than a second
+// ahead of the monotonic one between two looks, as it does when a frozen process thaws. Get looks too. An owner calls it
+// before serving each request and remembers the number under which its last generation check started: while Observe
+// returns more, the check must be made again before anything is served, by every request that sees it.
+func (c *Cache) Observe() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock.observe()
+	return c.clock.thaws
+}

@@ -1,0 +1,211 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+const (
+	maxRefreshing = 64          // background reads at one time; entries past soft that find no room try on the next hit
+	refreshPause  = time.Second // after a failed refresh of an entry
+)
+
+// flight is one upstream read.
+type flight struct {
+	key    Key
+	load   Load
+	cancel context.CancelFunc
+	start  instant
+	epoch  uint64
+	hard   time.Duration
+
+	done chan struct{} // closed after the three below are set
+	item *item
+	age  time.Duration
+	err  error
+
+	// Guarded by Cache.mu.
+	waiters    int
+	background bool // goes on without waiters
+	detached   bool // invalidated or abandoned: nobody joins any more and the result is not cached
+	landed     bool
+}
+
+// wantsRefreshLocked reports whether the entry is past its soft TTL and a refresh did not fail just now.
+func (c *Cache) wantsRefreshLocked(it *item, age time.Duration, ttl TTL, now instant) bool {
+	return (age >= ttl.Soft || it.epoch != c.clock.epoch) && now.mono >= it.paused
+}
+
+// refreshLocked starts a background read of k unless one is under way already or too many others are.
+func (c *Cache) refreshLocked(k Key, ttl TTL, now instant, load Load) {
+	if c.flights[k.Path][k] != nil || c.refreshing >= maxRefreshing || c.closed {
+		return
+	}
+	c.refreshing++
+	c.startLocked(k, ttl, now, load).background = true
+}
+
+// joinLocked makes the caller one more waiter of the flight of k, starting it if there is none.
+func (c *Cache) joinLocked(ctx context.Context, k Key, ttl TTL, now instant, load Load) (*flight, error) {
+	if c.closed {
+		return nil, ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("before the upstream read: %w", err)
+	}
+	f := c.flights[k.Path][k]
+	if f == nil {
+		f = c.startLocked(k, ttl, now, load)
+	}
+	f.waiters++
+	c.stats.Misses++
+	return f, nil
+}
+
+func (c *Cache) startLocked(k Key, ttl TTL, now instant, load Load) *flight {
+	k = k.own()
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LoadTimeout)
+	f := &flight{key: k, load: load, cancel: cancel, start: now, epoch: c.clock.epoch, hard: ttl.Hard, done: make(chan struct{})}
+	if c.flights[k.Path] == nil {
+		c.flights[k.Path] = map[Key]*flight{}
+	}
+	c.flights[k.Path][k] = f
+	c.stats.Loads++
+	c.wg.Go(func() { c.fly(ctx, f) })
+	return f
+}
+
+// fly reads and lands. Landing is deferred because a Load may even end the goroutine.
+func (c *Cache) fly(ctx context.Context, f *flight) {
+	defer f.cancel()
+	var it *item
+	err := ErrBrokenLoad
+	defer func() { c.land(f, it, err) }()
+	it, err = c.read(ctx, f)
+}
+
+// read calls the Load. A panic becomes an error: it is one upstream's defect, and on a goroutine of the cache's own it
+// would take the process and every other request with it.
+func (c *Cache) read(ctx context.Context, f *flight) (it *item, err error) {
+	var s *secret.Secret
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		if s != nil {
+			s.Wipe()
+		}
+		it, err = nil, ErrBrokenLoad
+		c.cfg.Logger.Error("upstream read panicked", "mount", f.key.Mount, "path", f.key.Path.String(), "stack", stack())
+	}()
+	s, err = f.load(ctx, f.key)
+	switch {
+	case err != nil:
+		if s != nil {
+			s.Wipe()
+		}
+		return nil, err
+	case s == nil:
+		return nil, ErrBrokenLoad
+	}
+	return &item{key: f.key, secret: s, tag: c.cfg.Tag(s), read: f.start, epoch: f.epoch, hard: f.hard, cost: Cost(f.key, s)}, nil
+}
+
+// land hands the result to the waiters, and to the cache unless the flight was detached.
+func (c *Cache) land(f *flight, it *item, err error) {
+	c.mu.Lock()
+	now := c.clock.observe()
+	if err == nil {
+		if f.age = it.age(now); f.age > c.cfg.LoadTimeout {
+			// The process was frozen in the middle of the read: what it got was true long ago.
+			it.secret.Wipe()
+			it, err = nil, fmt.Errorf("%w: the read took longer than %v by the wall clock", secret.ErrTimeout, c.cfg.LoadTimeout)
+		}
+	}
+	if err != nil {
+		if old, ok := c.lru.Peek(f.key); ok {
+			old.paused = now.mono + refreshPause
+		}
+		if c.closed {
+			err = ErrClosed
+		}
+	} else {
+		it.refs.Add(int32(f.waiters))
+		switch {
+		case !f.detached && !c.closed && f.hard > 0 && it.cost <= c.cfg.Bytes:
+			c.storeLocked(it)
+		case f.waiters == 0:
+			it.secret.Wipe()
+		}
+	}
+	if f.background {
+		c.refreshing--
+	}
+	c.detachLocked(f)
+	c.sweepLocked(now)
+	f.item, f.err, f.landed = it, err, true
+	c.unlock()
+	close(f.done) // last: what this read replaced is wiped before anyone has the result
+}
+
+// wait waits for f, as one of its counted waiters, no longer than ctx lasts.
+func (c *Cache) wait(ctx context.Context, f *flight) (Handle, error) {
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		if c.leave(f) {
+			return Handle{}, fmt.Errorf("waiting for the upstream read: %w", ctx.Err())
+		}
+	}
+	if f.err != nil {
+		return Handle{}, f.err
+	}
+	return Handle{it: f.item, age: f.age, state: Miss}, nil
+}
+
+// leave takes a waiter off f and cancels the read if nobody needs it any more. It reports false when f has landed: the
+// waiter was given a reference and must take it.
+func (c *Cache) leave(f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.landed {
+		return false
+	}
+	if f.waiters--; f.waiters == 0 && !f.background {
+		c.detachLocked(f)
+		f.cancel()
+	}
+	return true
+}
+
+// detachLocked keeps later callers from joining f, and f from storing its result.
+func (c *Cache) detachLocked(f *flight) {
+	if f.detached {
+		return
+	}
+	f.detached = true
+	m := c.flights[f.key.Path]
+	delete(m, f.key)
+	if len(m) == 0 {
+		delete(c.flights, f.key.Path)
+	}
+}
+
+// stack lists where the goroutine is, without the arguments that a full trace shows.
+func stack() []string {
+	var pc [32]uintptr
+	var out []string
+	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc[:])])
+	for {
+		f, more := frames.Next()
+		out = append(out, f.Function+":"+strconv.Itoa(f.Line))
+		if !more {
+			return out
+		}
+	}
+}
