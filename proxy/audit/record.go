@@ -3,6 +3,32 @@
 //
 // Laws: a record is acknowledged before what it tells of is released; a failed sink fails the request; nothing secret is
 // ever in a record.
+//
+// # The line
+//
+// A record is one line of JSON with fixed member order and no insignificant space; members and objects that are empty or
+// zero are left out. There is exactly one way to write a record, and the verifier refuses any other. "hash", the last
+// member, is the SHA-256 (hex) of the bytes of the line before `,"hash":"`. They hold "prev_hash", the hash of the record
+// before, so each hash stands for the whole log up to it. "seq" counts the records of an instance from 1 without holes.
+//
+// # The signature
+//
+// A hash chain proves nothing against whoever can write it anew. Birth, checkpoint and seal records therefore carry
+// "key", the KeyID of the audit key, and "sig", an Ed25519 signature (RFC 8032, hex) over these bytes:
+//
+//	keyhole audit checkpoint v1\n
+//	INSTANCE\n
+//	SEQ\n
+//	DIGEST\n
+//
+// SEQ is decimal and DIGEST the SHA-256 (hex) of the bytes of the line before `,"sig":"`. Through prev_hash it covers
+// everything before, and the record itself.
+//
+// # What can and cannot be found
+//
+// Verify finds every edit before the last signature. Records after it can be rewritten, and the end of the log,
+// signatures included, can be cut off: that is inherent in a file, and so Verify reports a log without a seal, and how
+// many records follow its last signature. Whoever holds the audit key can rewrite everything.
 package audit
 
 import "time"
@@ -21,6 +47,13 @@ const (
 	Torn       Kind = "torn"       // an incomplete last line was found at start and moved to FILE.torn
 	Aggregate  Kind = "aggregate"  // Count refusals of one source that were not recorded one by one
 )
+
+func (k Kind) valid() bool {
+	return k.fromCaller() || signed(k) || k == Torn
+}
+
+// fromCaller reports whether Append takes records of kind k.
+func (k Kind) fromCaller() bool { return k == Access || k == Intent || k == Outcome || k == Aggregate }
 
 // Limits of what comes from outside, in bytes; longer texts are cut.
 const (
@@ -45,6 +78,8 @@ type Record struct {
 	Result    Result
 	Anomaly   []string
 	Count     uint64 // Aggregate
+
+	Chain Chain // where the record stands in the log: filled by Decode, ignored by Append
 }
 
 // Principal is who asked.

@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"time"
+)
+
+// keepBuffer bounds the buffer that is kept for the next batch.
+const keepBuffer = 1 << 20
+
+// errSinkPanicked stands for the answer that a panicking sink did not give.
+var errSinkPanicked = errors.New("the sink panicked")
+
+// batch is the lines that one call of the sink takes. The caller that begins a batch leads it: it waits its turn, takes
+// the batch from Log.pending, and writes it. The others wait for done.
+type batch struct {
+	buf     []byte
+	reopen  bool // begins with a birth record for a new place
+	last    Position
+	done    chan struct{} // closed when settled; made by the first that waits
+	settled bool
+	err     error
+}
+
+// joinLocked returns the batch that takes records now, and whether the caller leads it. urgent reopens a failed sink
+// before its time.
+func (l *Log) joinLocked(urgent bool) (b *batch, leads bool, err error) {
+	if l.closed {
+		return nil, false, unavailable(errClosed)
+	}
+	if l.pending != nil {
+		return l.pending, false, nil
+	}
+	if l.failed && !urgent && time.Now().Before(l.reopenAt) {
+		return nil, false, unavailable(l.cause)
+	}
+	b = l.openBatchLocked()
+	if l.failed {
+		l.failed, l.reopenAt = false, time.Now().Add(reopenEvery)
+		b.reopen = true
+		l.addBirthLocked(b)
+	}
+	return b, true, nil
+}
+
+func (l *Log) openBatchLocked() *batch {
+	b := l.free
+	if b == nil {
+		b = &batch{}
+	}
+	l.free = nil
+	l.pending = b
+	return b
+}
+
+// addLocked encodes and chains one record that the log does not sign.
+func (l *Log) addLocked(b *batch, r *Record, c Chain) {
+	c.Region, c.Instance, c.Seq, c.Prev = l.cfg.Region, l.cfg.Instance, l.head.Seq+1, l.head.Hash
+	if r.Time.IsZero() || r.Kind == "" {
+		given := *r
+		r = &given
+		if r.Time.IsZero() {
+			r.Time = l.cfg.Wall()
+		}
+		if r.Kind == "" {
+			r.Kind = Access
+		}
+	}
+	start := len(b.buf)
+	b.buf = appendBody(b.buf, r, &c)
+	l.endLineLocked(b, start, &c)
+	l.unsigned++
+}
+
+// addSignedLocked encodes, signs and chains a birth, checkpoint or seal.
+func (l *Log) addSignedLocked(b *batch, k Kind, c Chain) {
+	c.Region, c.Instance, c.Seq, c.Prev = l.cfg.Region, l.cfg.Instance, l.head.Seq+1, l.head.Hash
+	start := len(b.buf)
+	b.buf = appendBody(b.buf, &Record{ID: l.newID(), Time: l.cfg.Wall(), Kind: k}, &c)
+	b.buf = appendKeyID(b.buf, l.keyID)
+	message := appendSigned(nil, c.Instance, c.Seq, signedDigest(b.buf[start:]))
+	b.buf = appendSignature(b.buf, (*[ed25519.SignatureSize]byte)(ed25519.Sign(l.cfg.Key, message)))
+	l.endLineLocked(b, start, &c)
+	l.unsigned = 0
+}
+
+// addBirthLocked begins a new place, after the last record that was acknowledged.
+func (l *Log) addBirthLocked(b *batch) {
+	from := l.acked
+	l.head = Position{Instance: l.cfg.Instance, Hash: from.Hash}
+	if from.Instance == l.cfg.Instance {
+		l.head.Seq = from.Seq
+	}
+	l.addSignedLocked(b, Birth, Chain{Continues: Place{from.Instance, from.Seq}})
+}
+
+func (l *Log) endLineLocked(b *batch, start int, c *Chain) {
+	b.buf, c.Hash = appendHash(b.buf, start)
+	l.head = c.Position()
+	b.last = l.head
+}
+
+// awaitAndUnlock returns once b is settled, or ctx is done. Whoever leads writes b itself.
+func (l *Log) awaitAndUnlock(ctx context.Context, b *batch, leads bool) error {
+	if leads {
+		l.mu.Unlock()
+		return l.lead(b)
+	}
+	if b.done == nil {
+		b.done = make(chan struct{})
+	}
+	done := b.done
+	l.mu.Unlock()
+	select {
+	case <-done:
+		return b.err
+	case <-ctx.Done():
+		return unavailable(context.Cause(ctx))
+	}
+}
+
+// lead writes b when the batch before it is settled.
+func (l *Log) lead(b *batch) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	if b.settled { // the batch before failed, and b with it
+		l.mu.Unlock()
+		return b.err
+	}
+	l.pending = nil
+	l.mu.Unlock()
+
+	err := errSinkPanicked
+	defer func() { l.settle(b, err) }()
+	if b.reopen {
+		err = l.cfg.Sink.Reopen(b.buf)
+	} else {
+		err = l.cfg.Sink.Write(b.buf)
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// settle tells everybody who waits for b. After a failure the place of the log's end is unknown: all that was encoded
+// after the last acknowledged record is refused, and the next batch begins a new place.
+func (l *Log) settle(b *batch, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		if l.cause != nil {
+			l.cause = nil
+			l.cfg.Logger.Info("audit log is available again")
+		}
+		l.acked = b.last
+		b.finish(nil)
+		l.recycleLocked(b)
+		return
+	}
+	l.cfg.Logger.Error("audit log failed; requests are refused until it is back", "error", err)
+	l.cause, l.failed = err, true
+	b.finish(unavailable(err))
+	if l.pending != nil {
+		l.pending.finish(unavailable(err))
+		l.pending = nil
+	}
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (b *batch) finish(err error) {
+	b.err, b.settled = err, true
+	if b.done != nil {
+		close(b.done)
+	}
+}
+
+// recycleLocked keeps what nobody else holds: the whole batch, or its buffer where others still read the outcome.
+func (l *Log) recycleLocked(b *batch) {
+	buf := b.buf[:0]
+	if cap(buf) > keepBuffer {
+		buf = nil
+	}
+	if b.done == nil {
+		*b = batch{buf: buf}
+		l.free = b
+		return
+	}
+	l.free = &batch{buf: buf}
+}

@@ -1,0 +1,61 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+)
+
+// Hash is a SHA-256. The zero Hash stands for "nothing before".
+type Hash [sha256.Size]byte
+
+// String is the hash in 64 hex digits.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// Position names one record of a log, and through its hash all records before it. The zero Position is the place
+// before the first record.
+type Position struct {
+	Instance string
+	Seq      uint64
+	Hash     Hash
+}
+
+// IsZero reports whether p is the place before the first record.
+func (p Position) IsZero() bool { return p == Position{} }
+
+// Chain is a record's place in the log.
+type Chain struct {
+	Region    string
+	Instance  string
+	Seq       uint64 // from 1, within the instance
+	Prev      Hash   // of the record before
+	Hash      Hash   // of this record
+	Continues Place  // Birth: the record that this one follows; its hash is Prev
+	TornBytes uint64 // Torn: how much was moved to FILE.torn
+	KeyID     string // Birth, Checkpoint, Seal: the key that signed
+	Signature [ed25519.SignatureSize]byte
+}
+
+// Place is an instance and a sequence number in it.
+type Place struct {
+	Instance string
+	Seq      uint64
+}
+
+// Position of the record.
+func (c *Chain) Position() Position { return Position{c.Instance, c.Seq, c.Hash} }
+
+// signed reports whether records of kind k carry a signature.
+func signed(k Kind) bool { return k == Birth || k == Checkpoint || k == Seal }
+
+// appendSigned appends the bytes that a signature covers.
+func appendSigned(dst []byte, instance string, seq uint64, digest Hash) []byte {
+	dst = append(dst, "keyhole audit checkpoint v1\n"...)
+	dst = append(dst, instance...)
+	dst = append(dst, '\n')
+	dst = strconv.AppendUint(dst, seq, 10)
+	dst = append(dst, '\n')
+	dst = hex.AppendEncode(dst, digest[:])
+	return append(dst, '\n')
+}

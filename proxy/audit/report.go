@@ -1,0 +1,101 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+)
+
+// ErrTampered is wrapped by the *BadLine that Verify returns: the log is not what was written.
+var ErrTampered = errors.New("audit log does not verify")
+
+// BadLine is the first line that does not verify. An edit shows on the line that was edited or, where lines are gone or
+// new, on the line after.
+type BadLine struct {
+	File string
+	Line int // from 1
+	What string
+}
+
+// Error names file, line and what is wrong.
+func (e *BadLine) Error() string {
+	return fmt.Sprintf("%v: %s, line %d: %s", ErrTampered, e.File, e.Line, e.What)
+}
+
+// Unwrap returns ErrTampered.
+func (e *BadLine) Unwrap() error { return ErrTampered }
+
+// Report is what Verify found; with an error, up to the bad line.
+type Report struct {
+	Files   int
+	Records uint64   // abandoned lines not counted
+	Last    Position // of the last record; VerifyOptions.After for the files that follow
+
+	// Sealed: the log ends with a seal. Otherwise Tail records follow the last signature, of SignedAt: they chain, but
+	// whoever can write the file could have written them, and cut off others.
+	Sealed   bool
+	Tail     uint64
+	SignedAt time.Time
+
+	Torn      int64  // bytes of an incomplete line at the very end: being written, or lost
+	Unsealed  int    // instances that ended without a seal before another began
+	Failures  int    // times that the sink failed and the instance went on in a new file
+	Abandoned uint64 // lines of failed writes: stored, never acknowledged, and no signature covers them
+
+	OpenIntents     []OpenIntent // intents without outcome, in order
+	MoreOpenIntents uint64       // those beyond MaxOpenIntents at one time, which were not followed
+}
+
+// MaxOpenIntents bounds the intents that Verify keeps in mind.
+const MaxOpenIntents = 1 << 16
+
+// OpenIntent is a change that was announced and may or may not have been made.
+type OpenIntent struct {
+	ID   string
+	Time time.Time
+	File string
+	Line int
+}
+
+// intents pairs changes with how they ended.
+type intents struct {
+	open map[string]openIntent
+	n    int
+	more uint64
+}
+
+type openIntent struct {
+	OpenIntent
+	order int
+}
+
+func (p *intents) note(rec *Record, file string, line int) {
+	switch rec.Kind {
+	case Intent:
+		if len(p.open) >= MaxOpenIntents {
+			p.more++
+			return
+		}
+		if p.open == nil {
+			p.open = make(map[string]openIntent)
+		}
+		p.n++
+		p.open[rec.ID] = openIntent{OpenIntent{rec.ID, rec.Time, file, line}, p.n}
+	case Outcome:
+		delete(p.open, rec.Pair)
+	}
+}
+
+func (p *intents) list() []OpenIntent {
+	all := make([]openIntent, 0, len(p.open))
+	for _, o := range p.open {
+		all = append(all, o)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].order < all[j].order })
+	var out []OpenIntent
+	for _, o := range all {
+		out = append(out, o.OpenIntent)
+	}
+	return out
+}
