@@ -22,7 +22,7 @@ func ParsePattern(s string) (Pattern, error) { return parsePattern(s, false) }
 func ParseConfigPattern(s string) (Pattern, error) { return parsePattern(s, true) }
 
 // Exactly returns the pattern that matches p alone.
-func Exactly(p Path) Pattern { return Pattern{p.s} }
+func Exactly(p Path) Pattern { return Pattern(p) }
 
 // Below returns the pattern that matches every path below p, not p itself; below the zero Path lies everything.
 func Below(p Path) (Pattern, error) {

@@ -100,7 +100,7 @@ func TestValueIsNeverPrinted(t *testing.T) {
 			"Sprint":   fmt.Sprint(c),
 			"Sprintln": fmt.Sprintln(c, c),
 			"Errorf":   fmt.Errorf(wrong, c, c).Error(),
-			"extra":    fmt.Sprintf(surplus, c),
+			"extra":    fmt.Sprintf(surplus, c), //nolint:staticcheck // a surplus operand is printed as well
 			"append":   string(fmt.Append(nil, c)),
 			"panic":    panicText(c),
 			"join":     errors.Join(fmt.Errorf("%v", c)).Error(),
