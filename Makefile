@@ -1,0 +1,99 @@
+# Keyhole. Needs Go, make and a C compiler (for the race detector); everything else is fetched or left out with a word.
+GO    ?= go
+CACHE := .cache
+
+# golangci-lint carries the real gofumpt, staticcheck and govet inside, at the versions that tools/go.sum pins, so there
+# are no separate binaries of them. It is built from source once into a folder that git ignores, without asking
+# repositories directly where the module proxy refuses, and without touching tools/go.mod.
+LINT_VERSION := $(shell sed -n 's|.*github.com/golangci/golangci-lint/v2 \(v[0-9.]*\).*|\1|p' tools/go.mod)
+LINT         := $(CACHE)/tools/golangci-lint-$(LINT_VERSION)
+
+# The systems that a release is built for, and those whose users run the client commands.
+SERVERS := linux/amd64 linux/arm64
+CLIENTS := darwin/arm64 windows/amd64
+
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help build run demo test check bench policies fuzz tools deps fmt clean \
+	check-lint check-vet check-test check-tidy check-build check-policies check-tree
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## build bin/keyhole
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/keyhole ./cmd/keyhole
+
+run: build ## start a server with a demo secret, read it, and keep serving
+	./scripts/tour --keep
+
+demo: build ## the same, then stop
+	./scripts/tour
+
+test: ## all tests, with the race detector and in random order
+	$(GO) test -race -shuffle=on ./...
+
+check: check-lint check-vet check-test check-tidy check-build check-policies check-tree ## everything that must hold before a merge; wants a clean tree
+	@echo "check: all good"
+
+bench: ## benchmarks, printed as ratios against their baselines
+	$(GO) run ./bench
+
+policies: ## rebuild the committed policies, where their compiler is present
+	$(MAKE) -C policies all
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	./scripts/fuzz $(FUZZTIME)
+
+tools: $(LINT) ## build the developer tools
+
+deps: ## install the policy compiler (Debian packages; needs root)
+	apt-get install -y --no-install-recommends clang lld wabt
+
+fmt: $(LINT) ## format all Go files
+	$(LINT) fmt
+
+clean: ## remove what make built
+	rm -rf bin $(CACHE) bench/results
+
+$(LINT):
+	@mkdir -p $(@D)
+	@echo "building golangci-lint $(LINT_VERSION), once: several minutes of CPU time"
+	cd tools && GOPROXY="$$($(GO) env GOPROXY | sed 's/,direct//')" GOFLAGS=-mod=readonly CGO_ENABLED=0 \
+		$(GO) build -trimpath -ldflags='-s -w' -o ../$@.part github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@mv $@.part $@
+
+check-lint: $(LINT)
+	$(LINT) config verify
+	$(LINT) run ./...
+
+check-vet:
+	$(GO) vet ./...
+
+# Once more without the race detector, under which tests of allocations are left out. The import rules are tests too.
+check-test:
+	$(GO) test ./...
+
+check-tidy:
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+check-build:
+	@for target in $(SERVERS); do \
+		echo "build ./... for $$target"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build ./... || exit 1; \
+	done
+	@for target in $(CLIENTS); do \
+		echo "build ./cmd/... for $$target"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build ./cmd/... || exit 1; \
+	done
+
+check-policies:
+	$(MAKE) -C policies check
+
+# Last, so that whatever the checks themselves changed is seen as well.
+check-tree:
+	@if ! git rev-parse --git-dir >/dev/null 2>&1; then echo "check: not a git clone, the tree is not compared"; exit 0; fi; \
+	dirty=$$(git status --porcelain) || exit 1; \
+	if [ -n "$$dirty" ]; then echo "check: files differ from the commit:"; echo "$$dirty"; exit 1; fi
