@@ -1,0 +1,18 @@
+;; Bulk memory operations and growth, failing growth included.
+(module
+  (memory (export "memory") 1 20)
+  (data $d "0123456789abcdef")
+  (func $run (export "run") (param $n i32) (result i64)
+    (local $v i64)
+    (memory.init $d (i32.const 100) (i32.const 2) (i32.const 10))
+    (memory.copy (i32.const 200) (i32.const 100) (i32.const 10))
+    (memory.copy (i32.const 201) (i32.const 200) (i32.const 10))
+    (memory.fill (i32.const 300) (local.get $n) (i32.const 1000))
+    (local.set $v (i64.extend_i32_s (memory.grow (local.get $n))))
+    (local.set $v (i64.add (i64.mul (local.get $v) (i64.const 31)) (i64.extend_i32_s (memory.grow (i32.const -1)))))
+    (local.set $v (i64.add (i64.mul (local.get $v) (i64.const 31)) (i64.extend_i32_s (memory.grow (i32.const 0)))))
+    (local.set $v (i64.add (i64.mul (local.get $v) (i64.const 31)) (i64.extend_i32_u (memory.size))))
+    (data.drop $d)
+    (i64.add (local.get $v) (i64.load (i32.const 201)))
+  )
+)
