@@ -38,9 +38,6 @@ func checkWrite(name string, s *secret.Secret) error {
 	if s == nil {
 		return fmt.Errorf("%w: there is none", secret.ErrInvalidSecret)
 	}
-	if s.Fields != nil && s.Value.Len() > 0 {
-		return fmt.Errorf("%w: it holds both a value and fields", secret.ErrInvalidSecret)
-	}
 	return s.Check()
 }
 
