@@ -1,0 +1,121 @@
+package config
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// checker finds combinations of good values that make no configuration.
+type checker struct {
+	*decoder
+	c     *Config
+	wrong Errors // what the decoder found
+}
+
+func (k *checker) check() {
+	k.listen()
+	k.identity()
+	k.upstreams()
+	k.mounts()
+	for i, l := range k.c.Labels {
+		k.classification(root("labels").at(i).key("set"), l.Set)
+	}
+	k.policy()
+	k.audit()
+	k.files()
+	if l2 := k.c.Cache.SecondLevel; l2.Enabled && l2.Key.IsZero() {
+		p := root("cache").key("second_level")
+		k.conflict(p.key("key"), "is needed when enabled is true; want a reference such as file:keys/l2.key", "", p)
+	}
+}
+
+// conflict reports a problem with p that shows when the values at reads are taken together. Where the decoder has found
+// one of them missing or wrong, the conflict may be nothing but that.
+func (k *checker) conflict(p *path, msg, suggestion string, reads ...*path) {
+	for _, w := range k.wrong {
+		if related(w.Key, p.String()) || slices.ContainsFunc(reads, func(r *path) bool { return related(w.Key, r.String()) }) {
+			return
+		}
+	}
+	k.fail(p, msg, suggestion)
+}
+
+// related reports whether one of two keys is the other or holds it.
+func related(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	rest, ok := strings.CutPrefix(b, a)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// broken reports whether the decoder found something wrong with the whole of a key.
+func (k *checker) broken(p *path) bool {
+	return slices.ContainsFunc(k.wrong, func(w *Error) bool { return w.Key == p.String() })
+}
+
+func root(name string) *path { return (*path)(nil).key(name) }
+
+func (k *checker) upstreams() {
+	for name := range k.c.Upstreams {
+		if !isName(name) {
+			k.failName(root("upstreams").key(name), "want a name such as web-1 (letters, digits, _ . -; at most 64)", "")
+		}
+	}
+}
+
+func (k *checker) policy() {
+	p := root("policy").key("chain")
+	if k.c.Policy.Chain == nil {
+		k.c.Policy.Chain = []PolicyRef{{Bundle: Ref{Scheme: "builtin", Name: "scope"}}}
+	}
+	if len(k.c.Policy.Chain) == 0 {
+		k.conflict(p, "is empty, which would deny everything; leave it out for builtin:scope", "")
+	}
+	for i, b := range k.c.Policy.Chain {
+		p := p.at(i)
+		switch builtin, signed := b.Bundle.Scheme == "builtin", !b.Verify.IsZero(); {
+		case builtin && signed:
+			k.conflict(p.key("verify"), "a built-in policy has no signature", "", p)
+		case builtin && b.Unsigned:
+			k.conflict(p.key("unsigned"), "a built-in policy has no signature", "", p)
+		case !builtin && signed && b.Unsigned:
+			k.conflict(p.key("unsigned"), "contradicts verify", "", p)
+		case !builtin && !signed && !b.Unsigned:
+			k.conflict(p.key("verify"), "is needed for a file; or say unsigned: true", "", p)
+		}
+	}
+}
+
+func (k *checker) audit() {
+	if !slices.ContainsFunc(k.c.Audit.Sinks, func(s Sink) bool { return s.Required }) {
+		k.conflict(root("audit").key("sinks"), "none is required, so values could leave without a record; set required: true on one", "")
+	}
+}
+
+func (k *checker) files() {
+	seen := map[string]string{}
+	use := func(p *path, name string) {
+		abs := filepath.Clean(k.c.Abs(name))
+		if first, dup := seen[abs]; dup {
+			k.conflict(p, first+" is the same file", "")
+			return
+		}
+		seen[abs] = p.String()
+	}
+	if f := k.c.State.File; f != nil {
+		use(root("state").key("path"), f.Path)
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.c.Upstreams)) {
+		if e := k.c.Upstreams[name].Embedded; e != nil {
+			use(root("upstreams").key(name).key("path"), e.Path)
+		}
+	}
+	for i := range k.c.Audit.Sinks {
+		if f := k.c.Audit.Sinks[i].File; f != nil {
+			use(root("audit").key("sinks").at(i).key("path"), f.Path)
+		}
+	}
+}

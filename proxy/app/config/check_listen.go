@@ -1,0 +1,34 @@
+package config
+
+import "slices"
+
+func (k *checker) listen() {
+	l := &k.c.Listen
+	p := root("listen")
+	type at struct{ name, address string }
+	taken := []at{{"admin", l.Admin}}
+	if l.Admin != "" && !isLoopback(l.Admin) {
+		k.conflict(p.key("admin"), "must be a loopback address such as 127.0.0.1:8641: it shows what no client may see", "")
+	}
+	for _, x := range []struct {
+		name string
+		*Listener
+		behindTLS bool
+	}{{"native", &l.Native, l.FromPort}, {"aws", &l.AWS, false}, {"vault", &l.Vault, false}} {
+		address := p.key(x.name).key("address")
+		switch {
+		case x.Address == "" && x.TLS != nil:
+			k.conflict(address, "is needed with tls; want HOST:PORT such as 127.0.0.1:8640", "")
+		case x.Address == "" || x.TLS != nil || x.behindTLS || l.InsecureHTTP || isLoopback(x.Address):
+		default:
+			k.conflict(address, "plain HTTP on an address that is not loopback; give tls, or set listen.insecure_http: true", "", p.key("insecure_http"))
+		}
+		taken = append(taken, at{x.name, x.Address})
+	}
+	for i, a := range taken {
+		_, port, _ := splitAddress(a.address)
+		if j := slices.IndexFunc(taken[:i], func(b at) bool { return b.address == a.address }); j >= 0 && port != 0 {
+			k.conflict(p.key(a.name).key("address"), "listen."+taken[j].name+" has the same address", "")
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+func (k *checker) mounts() {
+	names := slices.Sorted(maps.Keys(k.c.Upstreams))
+	seen := map[secret.Path]int{}
+	for i := range k.c.Mounts {
+		m, p := &k.c.Mounts[i], root("mounts").at(i)
+		if first, dup := seen[m.Path]; dup {
+			k.conflict(p.key("path"), fmt.Sprintf("mounts[%d] has the same path", first), "")
+		} else {
+			seen[m.Path] = i
+		}
+		u, ok := k.c.Upstreams[m.Upstream]
+		if !ok && !k.broken(root("upstreams")) {
+			k.conflict(p.key("upstream"), "no upstream has the name "+quote(m.Upstream), suggest(m.Upstream, names))
+		}
+		k.assumeRole(p.key("assume_role"), m, u, ok)
+		k.classification(p.key("labels"), m.Labels)
+		if m.Cache.SoftTTL > m.Cache.HardTTL {
+			k.conflict(p.key("cache").key("soft_ttl"), "is "+formatDuration(m.Cache.SoftTTL)+", longer than hard_ttl, which is "+formatDuration(m.Cache.HardTTL), "", p.key("cache"))
+		}
+		if stale := p.key("cache").key("stale_if_error"); m.Labels["classification"] != "restricted" {
+			// Any value.
+		} else if !locate(k.doc.root, stale).found {
+			m.Cache.StaleIfError = 0
+		} else if m.Cache.StaleIfError > 0 {
+			k.conflict(stale, "must be 0: the mount is classified restricted, and such values are never served stale", "")
+		}
+	}
+}
+
+func (k *checker) assumeRole(p *path, m *Mount, u Upstream, known bool) {
+	switch r := m.AssumeRole; {
+	case r == nil:
+	case r.ARN == "" && r.ExternalID == "":
+		m.AssumeRole = nil // both empty is the same as absent
+	case r.ARN == "":
+		k.conflict(p.key("arn"), "is needed with external_id", "")
+	case known && u.AWS == nil && u.Type != "":
+		k.conflict(p, "is for AWS upstreams; "+m.Upstream+" is of type "+u.Type, "")
+	}
+}
+
+func Classifications() []string { return []string{"public", "internal", "confidential", "restricted"} }
+
+func (k *checker) classification(p *path, labels map[string]string) {
+	if c, ok := labels["classification"]; ok && !contains(Classifications(), c) {
+		k.conflict(p.key("classification"), "want one of "+strings.Join(Classifications(), ", ")+", not "+quote(c), suggest(c, Classifications()))
+	}
+}

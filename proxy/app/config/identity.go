@@ -1,0 +1,34 @@
+package config
+
+// Identity is whose tokens are believed, and how our own are signed.
+type Identity struct {
+	Issuer     string      `key:"issuer" doc:"iss of our own tokens; needed with signing_key or keys."`
+	Audience   string      `key:"audience" doc:"aud of our own tokens; needed with signing_key or keys."`
+	SigningKey Ref         `key:"signing_key" private:"true" doc:"Ed25519 private key (PKCS#8) that signs our tokens; without it this node only verifies."`
+	Keys       Ref         `key:"keys" doc:"Our public keys, a JWK set."`
+	MaxTTL     Duration    `key:"max_ttl" default:"1h" min:"1s" max:"1h" doc:"Longest life of our own tokens."`
+	Trust      []TrustRule `key:"trust" doc:"Identities of platforms that are believed."`
+}
+
+// TrustRule says which tokens of one issuer are believed and what they become. It names a template, or the issuer with
+// all that its tokens must show.
+type TrustRule struct {
+	Name      string              `key:"name" required:"true" format:"name" doc:"Name of the rule, as records and revocations use it."`
+	Template  string              `key:"template" format:"name" doc:"Built-in rule to start from."`
+	With      map[string]Strings  `key:"with" doc:"What the template asks for: a string, a list of strings or a boolean each."`
+	Issuer    string              `key:"issuer" format:"url" doc:"Exact iss."`
+	JWKSURI   string              `key:"jwks_uri" format:"url" doc:"Where the issuer's keys are, when not where discovery says."`
+	Algs      []string            `key:"algs" enum:"EdDSA|RS256|ES256|ES384" doc:"Signature algorithms of the issuer."`
+	Audiences []string            `key:"audiences" doc:"Accepted aud."`
+	Require   map[string][]string `key:"require" doc:"Claims that must be there, each with the values it may have."`
+	Forbid    []string            `key:"forbid" doc:"Claims that must not be there."`
+	MaxTTL    Duration            `key:"max_ttl" default:"24h" min:"1s" doc:"Longest life that a token may have."`
+	Map       TrustMap            `key:"map" doc:"What the token becomes. {CLAIM} stands for the value of a claim."`
+}
+
+// TrustMap is what a token of a trust rule becomes.
+type TrustMap struct {
+	Base   string            `key:"base" doc:"Path that short names are under."`
+	Scope  []string          `key:"scope" required:"true" doc:"Scopes, ACTION:PATTERN each."`
+	Labels map[string]string `key:"labels" doc:"Labels of the principal, for policies."`
+}

@@ -1,0 +1,71 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+)
+
+// Render writes the document as canonical JSON: the same keys and values and no defaults, names in bytewise order,
+// numbers as they were written, no spaces. Reading the result gives an equal Config.
+func (d *Document) Render() []byte { return Render(d.root) }
+
+// Render writes a tree as canonical JSON.
+func Render(n *strictjson.Node) []byte { return appendNode(nil, n) }
+
+func appendNode(b []byte, n *strictjson.Node) []byte {
+	switch n.Kind {
+	case strictjson.Bool:
+		if n.Bool {
+			return append(b, "true"...)
+		}
+		return append(b, "false"...)
+	case strictjson.Number:
+		return append(b, n.Text...)
+	case strictjson.String:
+		return appendString(b, string(n.Text))
+	case strictjson.Array:
+		b = append(b, '[')
+		for i := range n.Elems {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendNode(b, &n.Elems[i])
+		}
+		return append(b, ']')
+	case strictjson.Object:
+		sorted := make([]*strictjson.Member, len(n.Members))
+		for i := range n.Members {
+			sorted[i] = &n.Members[i]
+		}
+		slices.SortFunc(sorted, func(x, y *strictjson.Member) int { return cmp.Compare(x.Name, y.Name) })
+		b = append(b, '{')
+		for i, m := range sorted {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(appendString(b, m.Name), ':')
+			b = appendNode(b, &m.Value)
+		}
+		return append(b, '}')
+	}
+	return append(b, "null"...)
+}
+
+// appendString escapes what RFC 8259 section 7 demands and nothing else.
+func appendString(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
+}

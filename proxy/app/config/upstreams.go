@@ -1,0 +1,96 @@
+package config
+
+import "github.com/keyhole-edge/keyhole/proxy/secret"
+
+// Upstream is one vault. The part of its Type is set.
+type Upstream struct {
+	Type     string    `key:"type" union:"true" required:"true" enum:"embedded|vault|secretsmanager|parameterstore" doc:"Kind of vault."`
+	Embedded *Embedded `variant:"embedded"`
+	Vault    *Vault    `variant:"vault"`
+	AWS      *AWS      `variant:"secretsmanager|parameterstore"`
+}
+
+// Embedded is the vault in a file of our own.
+type Embedded struct {
+	Path string `key:"path" required:"true" doc:"The file; it is created when missing."`
+	Key  Ref    `key:"key" required:"true" private:"true" doc:"Master key that seals it."`
+}
+
+// Vault is a HashiCorp Vault or OpenBao.
+type Vault struct {
+	Address   string         `key:"address" required:"true" format:"url" doc:"URL of the server."`
+	Namespace string         `key:"namespace" doc:"Namespace, where the server has them."`
+	KV        KV             `key:"kv" doc:"The secrets engine."`
+	Auth      VaultAuth      `key:"auth" doc:"How to log in."`
+	TLS       VaultTLS       `key:"tls" doc:"How the server is verified."`
+	Limits    UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
+}
+
+// KV is a key/value secrets engine.
+type KV struct {
+	Mount   string `key:"mount" required:"true" default:"secret" doc:"Path at which the engine is mounted."`
+	Version int    `key:"version" default:"2" min:"1" max:"2" doc:"Version of the engine."`
+}
+
+// VaultAuth is a login. The part of its Method is set.
+type VaultAuth struct {
+	Method  string   `key:"method" union:"true" required:"true" enum:"approle" doc:"Auth method."`
+	AppRole *AppRole `variant:"approle"`
+}
+
+// AppRole is the approle auth method.
+type AppRole struct {
+	RoleID   Ref `key:"role_id" required:"true" doc:"Role to log in as."`
+	SecretID Ref `key:"secret_id" required:"true" private:"true" doc:"Secret of the role."`
+}
+
+// VaultTLS is how the server's certificate is verified.
+type VaultTLS struct {
+	CA Ref `key:"ca" doc:"Authorities that may have signed it, PEM; those of the system when absent."`
+}
+
+// UpstreamLimits bounds what this node asks of an upstream.
+type UpstreamLimits struct {
+	Concurrency int `key:"concurrency" default:"32" min:"1" max:"100000" doc:"Requests in flight."`
+	Rate        int `key:"rate" default:"100" min:"0" max:"1000000" doc:"Requests per second; 0 sets no limit."`
+}
+
+// AWS is Secrets Manager or Parameter Store.
+type AWS struct {
+	Region   string         `key:"region" format:"name" doc:"AWS region; that of the process when empty."`
+	RoleARN  string         `key:"role_arn" format:"arn" doc:"Role to assume first."`
+	Endpoint string         `key:"endpoint" format:"url" doc:"Endpoint to use in place of AWS's own."`
+	Limits   UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
+}
+
+// Mount serves the paths under Path from an upstream. Its name is its path.
+type Mount struct {
+	Path       secret.Path       `key:"path" required:"present" doc:"Paths from here down; empty for all that no nearer mount has."`
+	Upstream   string            `key:"upstream" required:"true" doc:"Name of the upstream."`
+	At         secret.Path       `key:"at" doc:"Place in the upstream; its root when empty."`
+	Layout     string            `key:"layout" enum:"objects|fields" default:"objects" doc:"objects: an object is a secret. fields: the last segment names a field of the object that the rest names."`
+	AssumeRole *AssumeRole       `key:"assume_role" doc:"Role to assume for this mount, AWS upstreams only."`
+	Labels     map[string]string `key:"labels" doc:"Labels of all secrets here. classification is one of public, internal, confidential, restricted."`
+	Freshness  string            `key:"freshness" enum:"strict|bounded|eventual" default:"bounded" doc:"When the state store is asked before a cached value is served."`
+	Cache      MountCache        `key:"cache" doc:"How long values are kept."`
+}
+
+// AssumeRole is a role of AWS.
+type AssumeRole struct {
+	ARN        string `key:"arn" format:"arn" doc:"The role."`
+	ExternalID string `key:"external_id" doc:"External id that the role asks for."`
+}
+
+// MountCache is how long values of a mount are kept.
+type MountCache struct {
+	SoftTTL      Duration `key:"soft_ttl" default:"60s" doc:"Serve without a question."`
+	HardTTL      Duration `key:"hard_ttl" default:"300s" doc:"Refresh before serving."`
+	StaleIfError Duration `key:"stale_if_error" default:"1h" doc:"Serve the last value while the upstream fails. A restricted mount has 0, and may have nothing else."`
+	NegativeTTL  Duration `key:"negative_ttl" default:"10s" doc:"Remember that there is no such secret."`
+}
+
+// LabelRule labels the paths that a pattern matches.
+type LabelRule struct {
+	Match secret.Pattern    `key:"match" required:"true" doc:"Pattern of paths."`
+	Set   map[string]string `key:"set" required:"true" doc:"Labels to set."`
+}
