@@ -1,0 +1,55 @@
+package identity
+
+import (
+	"fmt"
+	"time"
+)
+
+// window is when a token may be used, in seconds since 1970. Leeway is not in it yet.
+type window struct{ notBefore, issued, expires int64 }
+
+func (c *Claims) window() window {
+	return window{c.NotBefore.Unix(), c.IssuedAt.Unix(), c.Expires.Unix()}
+}
+
+// check holds the window against the clock. It runs at every use of a token, cached or not: clocks also go back.
+func (w window) check(now time.Time) error {
+	const leeway = int64(Leeway / time.Second)
+	s := now.Unix()
+	switch {
+	case s >= w.expires+leeway:
+		return ErrExpired
+	case s < w.notBefore-leeway:
+		return errTooEarly
+	case s < w.issued-leeway:
+		return errIssuedLater
+	}
+	return nil
+}
+
+// checkLife holds the window against itself and the longest life allowed.
+func (w window) checkLife(maxTTL time.Duration) error {
+	switch {
+	case w.expires <= w.issued, w.expires <= w.notBefore:
+		return invalid("exp is not after iat and nbf")
+	case w.expires-w.issued > int64(maxTTL/time.Second):
+		return invalid("the token lives longer than is allowed here")
+	}
+	return nil
+}
+
+var (
+	errTooEarly    = invalid("nbf is in the future")
+	errIssuedLater = invalid("iat is in the future")
+)
+
+// lifeOf is the longest life a verifier accepts.
+func lifeOf(d time.Duration) (time.Duration, error) {
+	switch {
+	case d == 0:
+		return MaxTTL, nil
+	case d < time.Second || d > MaxTTL:
+		return 0, fmt.Errorf("max TTL %v: want 1s to %v", d, MaxTTL)
+	}
+	return d, nil
+}
