@@ -11,7 +11,7 @@ struct request {
   str action, path;
   str scopes[MAX_SCOPES];
   u32 nscopes;
-  u32 seen;  // 1 action, 2 path, 4 scopes
+  u32 seen;  // 1 action, 2 secret, 4 principal, 8 path, 16 scopes
 };
 
 // once notes that a member was read, and refuses it the second time.
@@ -23,7 +23,7 @@ static bool once(struct json *j, struct request *r, u32 bit) {
 
 static bool read_scopes(struct json *j, struct request *r) {
   bool first = true;
-  if (!once(j, r, 4) || !json_take(j, '[')) return false;
+  if (!once(j, r, 16) || !json_take(j, '[')) return false;
   while (json_more(j, ']', &first)) {
     if (r->nscopes == MAX_SCOPES) return json_fail(j, P_TOO_LARGE);
     if (!json_string(j, MAX_TEXT, &r->scopes[r->nscopes++])) return false;
@@ -36,10 +36,15 @@ static bool read_scopes(struct json *j, struct request *r) {
 static bool read_member(struct json *j, struct request *r, u32 within, str name, u32 *enter) {
   *enter = 0;
   if (within == 0 && str_eq(name, LIT("action"))) return once(j, r, 1) && json_string(j, MAX_TEXT, &r->action);
-  if (within == 0 && str_eq(name, LIT("secret"))) *enter = 1;
-  if (within == 0 && str_eq(name, LIT("principal"))) *enter = 2;
-  if (*enter) return true;
-  if (within == 1 && str_eq(name, LIT("path"))) return once(j, r, 2) && json_string(j, MAX_TEXT, &r->path);
+  if (within == 0 && str_eq(name, LIT("secret"))) {
+    *enter = 1;
+    return once(j, r, 2);
+  }
+  if (within == 0 && str_eq(name, LIT("principal"))) {
+    *enter = 2;
+    return once(j, r, 4);
+  }
+  if (within == 1 && str_eq(name, LIT("path"))) return once(j, r, 8) && json_string(j, MAX_TEXT, &r->path);
   if (within == 2 && str_eq(name, LIT("scopes"))) return read_scopes(j, r);
   return json_skip(j, MAX_DEPTH);
 }
@@ -63,7 +68,7 @@ static bool read_request(struct json *j, struct request *r) {
     if (!json_name(j, &name) || !read_member(j, r, 0, name, &enter)) return false;
     if (enter && !read_inner(j, r, enter)) return false;
   }
-  return j->problem == P_NONE && json_end(j) && r->seen == 7;
+  return j->problem == P_NONE && json_end(j) && r->seen == 31;
 }
 
 EXPORT("policy_eval") u64 policy_eval(u32 ptr, u32 len) {
