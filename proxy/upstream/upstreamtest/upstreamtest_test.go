@@ -1,0 +1,244 @@
+package upstreamtest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+	"github.com/keyhole-edge/keyhole/proxy/upstream/upstreamtest"
+)
+
+// defectEnv names the defect that TestConformance gives its upstream; TestDefectsAreFound sets it.
+const defectEnv = "KEYHOLE_TEST_DEFECT"
+
+// remote is an upstream in memory that can fail like a remote one. Each of its defects breaks one law of the contract.
+type remote struct {
+	defect string
+
+	mu      sync.Mutex
+	fault   *upstreamtest.Fault
+	secrets map[string][]*secret.Secret
+	pending []secret.Change
+	changes uint64
+}
+
+func (r *remote) has(defect string) bool { return r.defect == defect }
+
+var faults = map[upstreamtest.Fault]error{
+	upstreamtest.Throttled: secret.ErrThrottled, upstreamtest.ServerError: secret.ErrUnavailable, upstreamtest.Denied: secret.ErrDenied,
+	upstreamtest.MissingMount: secret.ErrUnavailable, upstreamtest.Malformed: errors.New("bad answer"), upstreamtest.Oversized: secret.ErrTooLarge,
+}
+
+func (r *remote) Read(ctx context.Context, name string, v secret.Version) (*secret.Secret, error) {
+	if err := r.contextError(ctx); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fault != nil {
+		return nil, r.fail(ctx, *r.fault)
+	}
+	versions := r.secrets[name]
+	n := len(versions)
+	switch v {
+	case secret.Current:
+	case secret.Previous:
+		n--
+	default:
+		i, err := strconv.Atoi(string(v))
+		if err != nil || strconv.Itoa(i) != string(v) {
+			return nil, secret.ErrNotFound
+		}
+		n = i
+	}
+	if r.has("previous is current") && v == secret.Previous {
+		n++
+	}
+	if n < 1 || n > len(versions) {
+		if r.has("missing is empty") {
+			return &secret.Secret{Version: "1"}, nil
+		}
+		return nil, secret.ErrNotFound
+	}
+	s := versions[n-1]
+	switch {
+	case r.has("shares its bytes"):
+		return s, nil
+	case r.has("cuts long values") && s.Size() > 100_000:
+		c := s.Clone()
+		c.Value = secret.NewValue(c.Value.Reveal()[:100_000])
+		return c, nil
+	case r.has("forgets metadata"):
+		c := s.Clone()
+		c.Metadata = nil
+		return c, nil
+	}
+	return s.Clone(), nil
+}
+
+func (r *remote) contextError(ctx context.Context) error {
+	switch err := ctx.Err(); {
+	case err == nil || r.has("ignores the context"):
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", secret.ErrTimeout, err)
+	default:
+		return err
+	}
+}
+
+func (r *remote) fail(ctx context.Context, f upstreamtest.Fault) error {
+	switch {
+	case f == upstreamtest.Silent:
+		<-ctx.Done()
+		return r.contextError(ctx)
+	case f == upstreamtest.ServerError && r.has("shows the body"):
+		return fmt.Errorf("%w: body %s", secret.ErrUnavailable, upstreamtest.Canary)
+	case f == upstreamtest.MissingMount && r.has("takes a missing mount for a missing secret"):
+		return fmt.Errorf("%w: %w", secret.ErrUnavailable, secret.ErrNotFound)
+	case f == upstreamtest.Throttled && r.has("throttled is unavailable"):
+		return secret.ErrUnavailable
+	}
+	return faults[f]
+}
+
+func (r *remote) Close() error { return nil }
+
+func (r *remote) List(ctx context.Context, prefix, after string, limit int) ([]secret.Item, error) {
+	if err := r.contextError(ctx); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := slices.Sorted(maps.Keys(r.secrets))
+	if r.has("lists by segments") {
+		slices.SortFunc(names, func(a, b string) int {
+			return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+		})
+	}
+	var items []secret.Item
+	for _, name := range names {
+		below := prefix == "" || name == prefix || strings.HasPrefix(name, prefix+"/")
+		if r.has("lists by characters") {
+			below = strings.HasPrefix(name, prefix)
+		}
+		if below && (name > after || r.has("lists after again") && name == after) && (len(items) < limit || r.has("lists beyond its limit")) {
+			items = append(items, secret.Item{Name: name, Version: secret.Version(fmt.Sprint(len(r.secrets[name])))})
+		}
+	}
+	return items, nil
+}
+
+func (r *remote) put(name string, s *secret.Secret) secret.Version {
+	s = s.Clone()
+	s.Version = secret.Version(fmt.Sprint(len(r.secrets[name]) + 1))
+	s.CreatedAt = time.Now().UTC()
+	if r.secrets == nil {
+		r.secrets = map[string][]*secret.Secret{}
+	}
+	r.secrets[name] = append(r.secrets[name], s)
+	r.changes++
+	r.pending = append(r.pending, secret.Change{ID: r.changes, Name: name})
+	return s.Version
+}
+
+// writing is a remote that takes writes.
+type writing struct{ *remote }
+
+func (w writing) Write(ctx context.Context, name string, what secret.Write) (secret.Version, bool, error) {
+	if err := w.contextError(ctx); err != nil {
+		return "", false, err
+	}
+	if err := what.Secret.Check(); err != nil {
+		return "", false, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	versions := w.secrets[name]
+	if what.IfVersion != "" && string(what.IfVersion) != fmt.Sprint(len(versions)) && !w.has("writes despite a conflict") {
+		if w.has("announces a conflict") {
+			w.changes++
+			w.pending = append(w.pending, secret.Change{ID: w.changes, Name: name})
+		}
+		return "", false, secret.ErrConflict
+	}
+	s := what.Secret.Clone()
+	if s.Metadata == nil && len(versions) > 0 && !w.has("clears metadata") {
+		s.Metadata = versions[len(versions)-1].Metadata
+	}
+	v := w.put(name, s)
+	if w.has("wipes what it is given") {
+		what.Secret.Wipe()
+	}
+	return v, len(versions) == 0 || w.has("always creates"), nil
+}
+
+func (w writing) Pending(ctx context.Context) ([]secret.Change, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.pending), ctx.Err()
+}
+
+func (w writing) Settle(_ context.Context, ids ...uint64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = slices.DeleteFunc(w.pending, func(c secret.Change) bool {
+		return slices.Contains(ids, c.ID) || w.has("settles everything")
+	})
+	return nil
+}
+
+func TestConformance(t *testing.T) {
+	defect := os.Getenv(defectEnv)
+	all := upstreamtest.Harness{Values: true, Binary: true, Fields: true, Metadata: true, KeepsVersions: true, Lists: true}
+	t.Run("Remote", func(t *testing.T) {
+		var r *remote
+		h := all
+		h.Open = func(*testing.T) secret.Upstream { r = &remote{defect: defect}; return r }
+		h.Put = func(_ *testing.T, name string, s *secret.Secret) secret.Version {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.put(name, s)
+		}
+		h.Fault = func(t *testing.T, f upstreamtest.Fault) {
+			r.fault = &f
+			t.Cleanup(func() { r.fault = nil })
+		}
+		upstreamtest.Run(t, h)
+	})
+	t.Run("Writing", func(t *testing.T) {
+		h := all
+		h.Writes = true
+		h.Open = func(*testing.T) secret.Upstream { return writing{&remote{defect: defect}} }
+		upstreamtest.Run(t, h)
+	})
+}
+
+// A suite is worth what it finds.
+func TestDefectsAreFound(t *testing.T) {
+	for _, defect := range []string{
+		"previous is current", "missing is empty", "shares its bytes", "cuts long values", "forgets metadata", "ignores the context",
+		"shows the body", "takes a missing mount for a missing secret", "throttled is unavailable", "lists by segments", "lists by characters",
+		"lists after again", "lists beyond its limit", "writes despite a conflict", "announces a conflict", "clears metadata",
+		"wipes what it is given", "always creates", "settles everything",
+	} {
+		t.Run(defect, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestConformance$")
+			cmd.Env = append(os.Environ(), defectEnv+"="+defect)
+			out, err := cmd.CombinedOutput()
+			if !strings.Contains(string(out), "--- FAIL: TestConformance") {
+				t.Errorf("the suite accepts an upstream that %s (%v)\n%s", defect, err, out)
+			}
+		})
+	}
+}
