@@ -28,7 +28,12 @@ func (k *checker) listen() {
 	for i, a := range taken {
 		_, port, _ := splitAddress(a.address)
 		if j := slices.IndexFunc(taken[:i], func(b at) bool { return b.address == a.address }); j >= 0 && port != 0 {
-			k.conflict(p.key(a.name).key("address"), "listen."+taken[j].name+" has the same address", "")
+			// A default is not what anyone has to change.
+			here, there := a.name, taken[j].name
+			if !locate(k.doc.root, p.key(here)).found {
+				here, there = there, here
+			}
+			k.conflict(p.key(here).key("address"), "listen."+there+" has the same address", "")
 		}
 	}
 }

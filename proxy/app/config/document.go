@@ -51,7 +51,7 @@ func (d *Document) Decode() (*Config, error) {
 	c := &Config{Dir: filepath.Dir(d.file)}
 	c.Listen.FromPort = d.port
 	dec.document(c)
-	if len(dec.errs) <= maxErrors {
+	if d.root.Kind == strictjson.Object && len(dec.errs) <= maxErrors {
 		(&checker{decoder: dec, c: c, wrong: dec.errs}).check()
 	}
 	if err := dec.errs.orNil(); err != nil {

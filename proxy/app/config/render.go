@@ -9,10 +9,10 @@ import (
 
 // Render writes the document as canonical JSON: the same keys and values and no defaults, names in bytewise order,
 // numbers as they were written, no spaces. Reading the result gives an equal Config.
-func (d *Document) Render() []byte { return Render(d.root) }
+func (d *Document) Render() []byte { return Canonical(d.root) }
 
-// Render writes a tree as canonical JSON.
-func Render(n *strictjson.Node) []byte { return appendNode(nil, n) }
+// Canonical writes a tree as canonical JSON.
+func Canonical(n *strictjson.Node) []byte { return appendNode(nil, n) }
 
 func appendNode(b []byte, n *strictjson.Node) []byte {
 	switch n.Kind {

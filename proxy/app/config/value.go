@@ -21,7 +21,7 @@ func (d *decoder) value(p *path, n *strictjson.Node, f *field, v reflect.Value) 
 			d.wrong(p, n, f, t)
 			return
 		}
-		v.SetBytes(Render(n))
+		v.SetBytes(Canonical(n))
 	case t == typeStrings:
 		d.strings(p, n, f, v)
 	case isScalar(t):

@@ -41,6 +41,8 @@ func wanted(f *field, t reflect.Type) string {
 		return "a pattern such as web/production/*"
 	case typePrefix:
 		return "a network such as 10.0.0.0/8"
+	case typeJSON:
+		return "an object of names and values"
 	case typeStrings:
 		return "a string, true or false, or a list of strings"
 	}

@@ -1,0 +1,276 @@
+package config_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+)
+
+// mount is base with an upstream, and the beginning of a mount at line 7.
+const mount = base + "upstreams: {local: {type: embedded, path: vault.db, key: env:K}}\nmounts:\n  - path: web\n    upstream: local\n"
+
+// vault is base with an upstream of type vault but for what follows its address.
+const vault = base + "upstreams:\n  bao:\n    type: vault\n    address: https://bao.example\n"
+
+// rule is base with the beginning of a trust rule that has a template.
+const rule = base + "identity:\n  trust:\n    - name: a\n      template: vercel\n"
+
+func TestProblems(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"not an object", "[1]\n", []string{`k.yaml:1:1: want a document of keys and values such as version: 1`}},
+		{"another version", strings.Replace(base, "version: 1", "version: 2", 1), []string{`k.yaml:1:10: version: must be 1, not 2`}},
+		{"nothing but a version", "version: 1\n", []string{
+			`k.yaml:1:1: audit.key: this key is required; want a reference such as file:keys/NAME.pem or env:NAME`,
+			`k.yaml:1:1: audit.sinks: this key is required; want a list of objects`,
+		}},
+		{"an unknown key at the top", base + "upstream: {}\n", []string{`k.yaml:5:1: upstream: unknown key; did you mean "upstreams"?`}},
+		{"an unknown key in a list", mount + "    chache: {}\n", []string{`k.yaml:9:5: mounts[0].chache: unknown key; did you mean "cache"?`}},
+		{"another spelling habit", base + "identity: {maxTTL: 1h}\n", []string{`k.yaml:5:12: identity.maxTTL: unknown key; did you mean "max_ttl"?`}},
+		{"nothing close", base + "zebra: 1\n", []string{`k.yaml:5:1: zebra: unknown key`}},
+		{"a name that needs quotes", base + "\"a b\": 1\n", []string{`k.yaml:5:1: ["a b"]: unknown key`}},
+		{"all problems, in their order", base + "log: {level: inf, format: 1}\nlimits: {max_in_flight: 0}\nzebra: 1\n", []string{
+			`k.yaml:5:14: log.level: want one of debug, info, warn, error, not "inf"; did you mean "info"?`,
+			`k.yaml:5:27: log.format: want one of json, text, not 1`,
+			`k.yaml:6:25: limits.max_in_flight: must be between 1 and 1000000, not 0`,
+			`k.yaml:7:1: zebra: unknown key`,
+		}},
+		{"a key without a value", base + "labels:\nregion: ~\n", []string{
+			`k.yaml:5:8: labels: has no value; give it one or leave the key out`,
+			`k.yaml:6:9: region: has no value; give it one or leave the key out`,
+		}},
+		{"an element without a value", base + "labels: [null]\n", []string{`k.yaml:5:10: labels[0]: has no value; give it one or leave the key out`}},
+
+		{"a duration without a unit", base + "state: {check: 60}\n", []string{`k.yaml:5:16: state.check: want a duration such as 60s, not 60; did you mean "60s"?`}},
+		{"a quoted one", base + "state: {check: \"60\"}\n", []string{`k.yaml:5:16: state.check: want a duration such as 60s, not "60"; did you mean "60s"?`}},
+		{"a duration in days", base + "state: {max_blind: 7d}\n", []string{`k.yaml:5:20: state.max_blind: want a duration such as 60s, not "7d"; did you mean "168h"?`}},
+		{"a negative duration", base + "state: {max_blind: -5s}\n", []string{`k.yaml:5:20: state.max_blind: want a duration such as 60s, not "-5s"`}},
+		{"a duration too long", base + "identity: {max_ttl: 2h}\n", []string{`k.yaml:5:21: identity.max_ttl: must be between 1s and 1h, not "2h"`}},
+		{"a duration of nothing", base + "state: {check: 0}\n", []string{`k.yaml:5:16: state.check: must be at least 1ms, not 0`}},
+		{"a size without a unit", base + "cache: {bytes: 1000000}\n", []string{`k.yaml:5:16: cache.bytes: want a size such as 64MiB, not 1000000`}},
+		{"a decimal unit", base + "cache: {bytes: 64MB}\n", []string{`k.yaml:5:16: cache.bytes: want a size such as 64MiB, not "64MB"; did you mean "64MiB"?`}},
+		{"a size too small", base + "cache: {bytes: 1KiB}\n", []string{`k.yaml:5:16: cache.bytes: must be at least 64KiB, not "1KiB"`}},
+		{"rotate and keep", strings.Replace(base, "jsonl}", "jsonl, rotate: 1KiB, keep: 0}", 1), []string{
+			`k.yaml:4:51: audit.sinks[0].rotate: must be between 4KiB and 1TiB, not "1KiB"`,
+			`k.yaml:4:63: audit.sinks[0].keep: must be between 1 and 100000, not 0`,
+		}},
+		{"a number in quotes", base + "cache: {entries: \"10\"}\n", []string{`k.yaml:5:18: cache.entries: want a whole number such as 10000 without quotes, not "10"`}},
+		{"a fraction", base + "cache: {entries: 1.5}\n", []string{`k.yaml:5:18: cache.entries: want a whole number such as 10000, not 1.5`}},
+		{"a number beyond 64 bits", base + "cache: {entries: 99999999999999999999}\n", []string{`k.yaml:5:18: cache.entries: want a whole number such as 10000, not 99999999999999999999`}},
+		{"an octal number", base + "cache: {entries: 0o17}\n", []string{`k.yaml:5:18: cache.entries: want a whole number such as 10000 without quotes, not "0o17"`}},
+		{"a boolean of YAML 1.1", base + "listen: {insecure_http: yes}\n", []string{`k.yaml:5:25: listen.insecure_http: want true or false, not "yes"; did you mean "true"?`}},
+		{"a number for a text", base + "region: 12\n", []string{`k.yaml:5:9: region: want a name such as web-1 (letters, digits, _ . -; at most 64) (put it in quotes), not 12`}},
+		{"a list for an object", base + "log: []\n", []string{`k.yaml:5:6: log: want an object of keys and values, not a list`}},
+		{"an object for a list", base + "mounts: {a: 1}\n", []string{`k.yaml:5:9: mounts: want a list of objects, not an object`}},
+		{"a text for a list", base + "listen: {trusted_proxies: 10.0.0.0/8}\n", []string{`k.yaml:5:27: listen.trusted_proxies: want a list, each a network such as 10.0.0.0/8, not "10.0.0.0/8"`}},
+		{"a network with host bits", base + "listen: {trusted_proxies: [10.1.2.3/8]}\n", []string{`k.yaml:5:28: listen.trusted_proxies[0]: bits are set behind the prefix length; did you mean "10.0.0.0/8"?`}},
+		{"a bad network", base + "listen: {trusted_proxies: [10.0.0.0]}\n", []string{`k.yaml:5:28: listen.trusted_proxies[0]: want a network such as 10.0.0.0/8, not "10.0.0.0"`}},
+		{"a line break in a text", base + "region: \"a\\nb\"\n", []string{`k.yaml:5:9: region: must not hold control characters`}},
+		{"a bad URL, which may hold a password", vault[:len(vault)-len("https://bao.example\n")] + "https://u:hunter2@bao\n    auth: {method: approle, role_id: env:R, secret_id: env:S}\n", []string{
+			`k.yaml:8:14: upstreams.bao.address: want a URL such as https://vault.example:8200, not this text`,
+		}},
+
+		{"an admin address for all", base + "listen: {admin: \"0.0.0.0:8641\"}\n", []string{
+			`k.yaml:5:17: listen.admin: must be a loopback address such as 127.0.0.1:8641: it shows what no client may see`,
+		}},
+		{"plain HTTP for all", base + "listen: {native: \":8640\", vault: 10.0.0.1:8200}\n", []string{
+			`k.yaml:5:18: listen.native: plain HTTP on an address that is not loopback; give tls, or set listen.insecure_http: true`,
+			`k.yaml:5:34: listen.vault: plain HTTP on an address that is not loopback; give tls, or set listen.insecure_http: true`,
+		}},
+		{"not an address", base + "listen: {native: 8640}\n", []string{`k.yaml:5:18: listen.native: want HOST:PORT such as 127.0.0.1:8640, or an object with it, not 8640`}},
+		{"not an address either", base + "listen: {native: localhost}\n", []string{`k.yaml:5:18: listen.native: want HOST:PORT such as 127.0.0.1:8640, not "localhost"`}},
+		{"TLS without an address", base + "listen:\n  aws: {tls: {cert: file:c, key: file:k}}\n", []string{
+			`k.yaml:6:8: listen.aws.address: is needed with tls; want HOST:PORT such as 127.0.0.1:8640`,
+		}},
+		{"TLS without a key", base + "listen:\n  native: {address: \":1\", tls: {cert: file:c}}\n", []string{
+			`k.yaml:6:32: listen.native.tls.key: this key is required; want a reference such as file:keys/NAME.pem or env:NAME`,
+		}},
+		{"one address twice", base + "listen: {admin: 127.0.0.1:8640}\n", []string{`k.yaml:5:17: listen.admin: listen.native has the same address`}},
+
+		{"a secret in place of a reference", base + "identity: {signing_key: hunter2, issuer: a, audience: a}\n", []string{
+			`k.yaml:5:25: identity.signing_key: want a reference such as file:keys/NAME.pem or env:NAME, not this text`,
+		}},
+		{"own tokens without a name", base + "identity: {keys: file:jwks.json}\n", []string{
+			`k.yaml:5:11: identity.audience: is needed with signing_key or keys`,
+			`k.yaml:5:11: identity.issuer: is needed with signing_key or keys`,
+		}},
+		{"a rule of nothing", base + "identity:\n  trust:\n    - {name: a, map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:7:7: identity.trust[0]: needs a template or an issuer`,
+		}},
+		{"an issuer alone", base + "identity:\n  trust:\n    - {name: a, issuer: \"https://i.example\", map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:7:7: identity.trust[0].algs: is needed where no template gives it`,
+			`k.yaml:7:7: identity.trust[0].audiences: is needed where no template gives it`,
+			`k.yaml:7:7: identity.trust[0].require: is needed where no template gives it`,
+		}},
+		{"a symmetric algorithm", rule + "      algs: [HS256]\n      map: {scope: [\"read:**\"]}\n", []string{
+			`k.yaml:9:14: identity.trust[0].algs[0]: want one of EdDSA, RS256, ES256, ES384, not "HS256"; did you mean "RS256"?`,
+		}},
+		{"a rule that maps to nothing", rule, []string{
+			`k.yaml:7:7: identity.trust[0].map.scope: this key is required; want a list such as ["a", "b"]`,
+		}},
+		{"one value without its list", rule + "      require: {sub: x}\n      map: {scope: [\"read:**\"]}\n", []string{
+			`k.yaml:9:22: identity.trust[0].require.sub: want a list such as ["a", "b"], not "x"`,
+		}},
+		{"a claim required and forbidden, or with no value", rule + "      require: {act: [x], sub: []}\n      forbid: [act]\n      map: {scope: [\"read:**\"]}\n", []string{
+			`k.yaml:9:22: identity.trust[0].require.act: is required and forbidden`,
+			`k.yaml:9:32: identity.trust[0].require.sub: allows no value at all; name at least one`,
+		}},
+		{"a reserved and repeated name", rule + "      map: {scope: [\"read:**\"]}\n    - {name: a, template: fly, map: {scope: [\"read:**\"]}}\n    - {name: local, template: fly, map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:10:14: identity.trust[1].name: identity.trust[0] has the same name`,
+			`k.yaml:11:14: identity.trust[2].name: "local" is the name of tokens signed with our own key by hand; choose another`,
+		}},
+		{"what a token becomes", rule + "      map: {base: /web, scope: [read, \"read:web/{x/*\", \"fly:web\", \"read:{a}/**\"]}\n", []string{
+			`k.yaml:9:19: identity.trust[0].map.base: invalid path: empty segment`,
+			`k.yaml:9:33: identity.trust[0].map.scope[0]: invalid scope "read": want ACTION:PATTERN, as in read:web/production/*`,
+			`k.yaml:9:39: identity.trust[0].map.scope[1]: want {CLAIM} with the name of a claim between the braces`,
+			`k.yaml:9:56: identity.trust[0].map.scope[2]: invalid scope: action "fly" is not one of read, list, write, invalidate, revoke, approve`,
+		}},
+
+		{"no type", base + "upstreams:\n  a: {path: x}\n", []string{
+			`k.yaml:6:6: upstreams.a.type: this key is required; want one of embedded, vault, secretsmanager, parameterstore`,
+		}},
+		{"an unknown type", base + "upstreams:\n  a: {type: valut, address: x}\n", []string{
+			`k.yaml:6:13: upstreams.a.type: want one of embedded, vault, secretsmanager, parameterstore, not "valut"; did you mean "vault"?`,
+		}},
+		{"a key of another type", base + "upstreams:\n  a: {type: embedded, path: v.db, key: env:K, address: x}\n", []string{
+			`k.yaml:6:47: upstreams.a.address: only type vault has this key, not type embedded`,
+		}},
+		{"an unknown key beside a type's own", base + "upstreams:\n  a: {type: embedded, pth: v.db, path: v.db, key: env:K}\n", []string{
+			`k.yaml:6:23: upstreams.a.pth: unknown key; did you mean "path"?`,
+		}},
+		{"a name that is none", base + "upstreams:\n  \"a b\": {type: embedded, path: v.db, key: env:K}\n", []string{
+			`k.yaml:6:3: upstreams["a b"]: want a name such as web-1 (letters, digits, _ . -; at most 64)`,
+		}},
+		{"a login without its method", vault, []string{
+			`k.yaml:7:5: upstreams.bao.auth.method: this key is required; want one of approle`,
+		}},
+		{"a third version of KV", vault + "    auth: {method: approle, role_id: env:R, secret_id: env:S}\n    kv: {version: 3, mount: \"\"}\n", []string{
+			`k.yaml:10:19: upstreams.bao.kv.version: must be between 1 and 2, not 3`,
+			`k.yaml:10:29: upstreams.bao.kv.mount: must not be empty; want a string`,
+		}},
+
+		{"an unknown upstream", strings.Replace(mount, "upstream: local", "upstream: locla", 1), []string{
+			`k.yaml:8:15: mounts[0].upstream: no upstream has the name "locla"; did you mean "local"?`,
+		}},
+		{"a path twice", mount + "  - {path: web, upstream: local}\n", []string{`k.yaml:9:12: mounts[1].path: mounts[0] has the same path`}},
+		{"a path that is none", mount + "  - {path: /a, upstream: local}\n  - {path: a/../b, upstream: local}\n  - {upstream: local}\n", []string{
+			`k.yaml:9:12: mounts[1].path: invalid path: empty segment`,
+			`k.yaml:10:12: mounts[2].path: invalid path: segment ".."`,
+			`k.yaml:11:5: mounts[3].path: this key is required; want a path such as web/production`,
+		}},
+		{"soft beyond hard", mount + "    cache: {soft_ttl: 10m}\n", []string{`k.yaml:9:23: mounts[0].cache.soft_ttl: is 10m, longer than hard_ttl, which is 5m`}},
+		{"stale though restricted", mount + "    labels: {classification: restricted}\n    cache: {stale_if_error: 1h}\n", []string{
+			`k.yaml:10:29: mounts[0].cache.stale_if_error: must be 0: the mount is classified restricted, and such values are never served stale`,
+		}},
+		{"an unknown classification", mount + "    labels: {classification: secret}\nlabels:\n  - {match: a, set: {classification: restriced}}\n", []string{
+			`k.yaml:9:30: mounts[0].labels.classification: want one of public, internal, confidential, restricted, not "secret"`,
+			`k.yaml:11:38: labels[0].set.classification: want one of public, internal, confidential, restricted, not "restriced"; did you mean "restricted"?`,
+		}},
+		{"a role where there is no AWS", mount + "    assume_role: {arn: \"arn:aws:iam::1:role/x\"}\n  - {path: b, upstream: local, assume_role: {external_id: e}}\n", []string{
+			`k.yaml:9:18: mounts[0].assume_role: is for AWS upstreams; local is of type embedded`,
+			`k.yaml:10:45: mounts[1].assume_role.arn: is needed with external_id`,
+		}},
+		{"a pattern that is none", base + "labels:\n  - {match: \"a/**/b\", set: {a: b}}\n", []string{
+			`k.yaml:6:13: labels[0].match: invalid pattern "a/**/b": "**" may stand only as the last segment`,
+		}},
+
+		{"no policy", base + "policy: {chain: []}\n", []string{`k.yaml:5:17: policy.chain: is empty, which would deny everything; leave it out for builtin:scope`}},
+		{"signatures", base + "policy:\n  chain:\n    - {bundle: file:a}\n    - {bundle: file:a, verify: file:k, unsigned: true}\n    - {bundle: builtin:scope, verify: file:k}\n    - {bundle: builtin:scope, unsigned: true}\n", []string{
+			`k.yaml:7:7: policy.chain[0].verify: is needed for a file; or say unsigned: true`,
+			`k.yaml:8:50: policy.chain[1].unsigned: contradicts verify`,
+			`k.yaml:9:39: policy.chain[2].verify: a built-in policy has no signature`,
+			`k.yaml:10:41: policy.chain[3].unsigned: a built-in policy has no signature`,
+		}},
+		{"not a policy", base + "policy:\n  chain:\n    - {bundle: scope}\n    - {bundle: builtin:scope, data: [1]}\n", []string{
+			`k.yaml:7:16: policy.chain[0].bundle: want a reference such as builtin:scope or file:policies/web.bundle, not this text`,
+			`k.yaml:8:37: policy.chain[1].data: want an object of names and values, not a list`,
+		}},
+		{"a second level without its key", base + "cache:\n  second_level: {enabled: true}\n", []string{
+			`k.yaml:6:17: cache.second_level.key: is needed when enabled is true; want a reference such as file:keys/l2.key`,
+		}},
+		{"an unknown store", base + "state: {type: fiel}\n", []string{`k.yaml:5:15: state.type: want one of memory, file, nats, dynamodb, not "fiel"; did you mean "file"?`}},
+		{"a path for memory", base + "state: {type: memory, path: x}\n", []string{`k.yaml:5:23: state.path: only type file has this key, not type memory`}},
+		{"no sinks", "version: 1\naudit: {key: env:A, sinks: []}\n", []string{`k.yaml:2:28: audit.sinks: must not be empty; want a list of objects`}},
+		{"no required sink", "version: 1\naudit: {key: env:A, sinks: [{type: stdout, required: false}]}\n", []string{
+			`k.yaml:2:28: audit.sinks: none is required, so values could leave without a record; set required: true on one`,
+		}},
+		{"one file for two things", base + "state: {path: ./x.db}\nupstreams: {a: {type: embedded, path: sub/../x.db, key: env:K}}\n", []string{
+			`k.yaml:6:39: upstreams.a.path: state.path is the same file`,
+		}},
+		{"a conflict that is only another problem", mount + "    cache: {soft_ttl: 10m, hard_tll: 20m}\n", []string{`k.yaml:9:28: mounts[0].cache.hard_tll: unknown key; did you mean "hard_ttl"?`}},
+		{"a conflict beside another problem", mount + "    layot: fields\n    cache: {soft_ttl: 10m}\n", []string{
+			`k.yaml:9:5: mounts[0].layot: unknown key; did you mean "layout"?`,
+			`k.yaml:10:23: mounts[0].cache.soft_ttl: is 10m, longer than hard_ttl, which is 5m`,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := decode("k.yaml", tt.text)
+			if got := problems(t, err); !slices.Equal(got, tt.want) {
+				t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
+			}
+		})
+	}
+}
+
+func TestJSONProblemsHavePlaces(t *testing.T) {
+	_, err := config.ReadJSON("k.json", []byte("{\"version\": 1,\n \"version\": 1}"))
+	if got := problems(t, err); len(got) != 1 || !strings.HasPrefix(got[0], "k.json:2:2: ") {
+		t.Errorf("got %q", got)
+	}
+	doc, err := config.ReadJSON("k.json", []byte("{\"version\": 1,\n \"audit\": {\"key\": \"env:A\", \"sinks\": [{\"typ\": \"file\"}]}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = doc.Decode()
+	want := []string{
+		`k.json:2:38: audit.sinks[0].type: this key is required; want one of file, stdout`,
+		`k.json:2:39: audit.sinks[0].typ: unknown key; did you mean "type"?`,
+	}
+	if got := problems(t, err); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestManyProblems: a list of a thousand is no help.
+func TestManyProblems(t *testing.T) {
+	_, err := decode("k.yaml", base+"mounts:\n"+strings.Repeat("  - {}\n", 1000))
+	got := problems(t, err)
+	if len(got) != 51 || got[50] != "k.yaml: 1950 more problems" {
+		t.Errorf("got %d problems, the last %q", len(got), got[len(got)-1])
+	}
+}
+
+// TestNoSecretInProblems: whatever stands where a reference belongs may be the secret itself.
+func TestNoSecretInProblems(t *testing.T) {
+	const canary = "sk_live_51Hcanary"
+	tried := 0
+	for _, name := range []string{"full.yaml", "every.yaml"} {
+		text := string(readFile(t, name))
+		for _, scheme := range []string{"file:", "env:", "kms:", "builtin:", "https://", "http://"} {
+			for rest, start := text, 0; ; {
+				at := strings.Index(rest, scheme)
+				if at < 0 {
+					break
+				}
+				start += at
+				end := start + strings.IndexAny(text[start:], "\"',}] \n")
+				for _, secret := range []string{canary, "pw:" + canary + "@", "env:" + canary + "-$", "{a: " + canary + "}", "[" + canary + "]", "&" + canary, "*" + canary, "!" + canary} {
+					_, err := decode("k.yaml", text[:start]+secret+text[end:])
+					if err != nil && strings.Contains(err.Error(), canary) {
+						t.Errorf("at %q: %v", text[start:end], err)
+					}
+					tried++
+				}
+				start = end
+				rest = text[start:]
+			}
+		}
+	}
+	if tried < 200 {
+		t.Errorf("%d places tried only", tried)
+	}
+}
