@@ -1,0 +1,59 @@
+package wasm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// engineConfig sets what every engine here has in common. Termination by context stays off: it slows every call and
+// bounds nothing that fuel does not (a loop-free call tree never meets its checks).
+func engineConfig(c wazero.RuntimeConfig) wazero.RuntimeConfig {
+	return c.
+		WithCoreFeatures(api.CoreFeaturesV2.SetEnabled(api.CoreFeatureSIMD, false)).
+		WithMemoryLimitPages(maxPages).
+		WithDebugInfoEnabled(false)
+}
+
+// compiler makes an engine that runs machine code. It fails where the platform has no compiler or the system refuses
+// executable memory; wazero reports both by panicking.
+func compiler(ctx context.Context) (r wazero.Runtime, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("compiler engine: %v", p)
+		}
+	}()
+	r = wazero.NewRuntimeWithConfig(ctx, engineConfig(wazero.NewRuntimeConfigCompiler()))
+	// A module with one empty function makes it map executable memory now.
+	m, err := r.CompileModule(ctx, []byte("\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x04\x01\x02\x00\x0b"))
+	if err != nil {
+		return nil, fmt.Errorf("compiler engine: %w", err)
+	}
+	return r, m.Close(ctx)
+}
+
+// newEngine prefers the compiler and falls back to the interpreter, which is right but about 50 times slower.
+func newEngine(ctx context.Context, compiler func(context.Context) (wazero.Runtime, error), log *slog.Logger) (wazero.Runtime, error) {
+	r, err := compiler(ctx)
+	if err == nil {
+		return r, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	log.LogAttrs(ctx, slog.LevelWarn, "policies run interpreted, about 50 times slower", slog.Any("error", err))
+	return wazero.NewRuntimeWithConfig(ctx, engineConfig(wazero.NewRuntimeConfigInterpreter())), nil
+}
+
+// compileModule turns a panic of the engine into an error: a module is outside input.
+func compileModule(ctx context.Context, r wazero.Runtime, wasm []byte) (m wazero.CompiledModule, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the engine failed: %v", p)
+		}
+	}()
+	return r.CompileModule(ctx, wasm)
+}

@@ -1,0 +1,11 @@
+;; Changes its table.
+(module
+  (memory (export "memory") 1)
+  (func (export "policy_abi_version") (result i32) (i32.const 1))
+  (func (export "policy_buffer") (param i32) (result i32) (i32.const 1024))
+  (table $t 1 funcref)
+  (func (export "policy_eval") (param i32 i32) (result i64)
+    (table.set $t (i32.const 0) (ref.null func))
+    (i64.const 1)
+  )
+)

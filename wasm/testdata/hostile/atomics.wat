@@ -1,0 +1,10 @@
+;; flags: --enable-threads
+;; Uses atomics.
+(module
+  (memory (export "memory") 1 1 shared)
+  (func (export "policy_abi_version") (result i32) (i32.const 1))
+  (func (export "policy_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "policy_eval") (param i32 i32) (result i64)
+    (i64.atomic.load (i32.const 0))
+  )
+)

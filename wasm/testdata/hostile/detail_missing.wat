@@ -1,0 +1,9 @@
+;; Announces a detail without exporting policy_detail.
+(module
+  (memory (export "memory") 1)
+  (func (export "policy_abi_version") (result i32) (i32.const 1))
+  (func (export "policy_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "policy_eval") (param i32 i32) (result i64)
+    (i64.const 0x1000001)
+  )
+)

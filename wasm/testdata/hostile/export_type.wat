@@ -1,0 +1,7 @@
+;; Its policy_eval has another type.
+(module
+  (memory (export "memory") 1)
+  (func (export "policy_abi_version") (result i32) (i32.const 1))
+  (func (export "policy_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "policy_eval") (param i32 i32) (result i32) (i32.const 1))
+)

@@ -1,0 +1,10 @@
+;; Grows its memory for ever.
+(module
+  (memory (export "memory") 1)
+  (func (export "policy_abi_version") (result i32) (i32.const 1))
+  (func (export "policy_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "policy_eval") (param i32 i32) (result i64)
+    (loop $l (drop (memory.grow (i32.const 1))) (br $l))
+    (i64.const 1)
+  )
+)

@@ -1,0 +1,7 @@
+;; Starts with more memory than its manifest asks for.
+(module
+  (memory (export "memory") 65)
+  (func (export "policy_abi_version") (result i32) (i32.const 1))
+  (func (export "policy_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "policy_eval") (param i32 i32) (result i64) (i64.const 1))
+)

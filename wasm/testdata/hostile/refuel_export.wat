@@ -1,0 +1,8 @@
+;; Brings a fuel global of its own.
+(module
+  (memory (export "memory") 1)
+  (func (export "policy_abi_version") (result i32) (i32.const 1))
+  (func (export "policy_buffer") (param i32) (result i32) (i32.const 1024))
+  (global (export "policy_fuel") (mut i64) (i64.const 0))
+  (func (export "policy_eval") (param i32 i32) (result i64) (i64.const 1))
+)

@@ -1,0 +1,8 @@
+;; Starts with a table of 100 million entries.
+(module
+  (memory (export "memory") 1)
+  (func (export "policy_abi_version") (result i32) (i32.const 1))
+  (func (export "policy_buffer") (param i32) (result i32) (i32.const 1024))
+  (table 100000000 funcref)
+  (func (export "policy_eval") (param i32 i32) (result i64) (i64.const 1))
+)
