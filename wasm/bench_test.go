@@ -7,7 +7,9 @@ import (
 	"github.com/keyhole-edge/keyhole/wasm"
 )
 
-func BenchmarkPolicyFlat1(b *testing.B) { benchmark(b, guest(b, "flat_prefix", inputs(), `"rules":{"1":"prefix"}`)) }
+func BenchmarkPolicyFlat1(b *testing.B) {
+	benchmark(b, guest(b, "flat_prefix", inputs(), `"rules":{"1":"prefix"}`))
+}
 
 func BenchmarkPolicyJSON(b *testing.B) {
 	benchmark(b, guest(b, "json_read", inputs(), `"encoding":"json"`, `"rules":{"0":"read"}`))

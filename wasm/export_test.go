@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -90,4 +91,11 @@ func (c *Chain) Registered() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.instances)
+}
+
+// Patient makes decisions wait for an instance as long as it takes, where a busy machine must not decide a test.
+func (c *Chain) Patient() {
+	for _, g := range c.policies {
+		g.pool.limit = time.Hour
+	}
 }

@@ -16,13 +16,14 @@ const waitLimit = time.Second
 type pool struct {
 	guest *guest
 	slots chan struct{}
+	limit time.Duration // of the wait for a slot
 
 	mu   sync.Mutex
 	free []*instance
 }
 
 func newPool(g *guest, size int) *pool {
-	return &pool{guest: g, slots: make(chan struct{}, size)}
+	return &pool{guest: g, slots: make(chan struct{}, size), limit: waitLimit}
 }
 
 func (p *pool) get(ctx context.Context) (*instance, error) {
@@ -55,7 +56,7 @@ func (p *pool) wait(ctx context.Context) error {
 		return nil
 	default:
 	}
-	t := time.NewTimer(waitLimit)
+	t := time.NewTimer(p.limit)
 	defer t.Stop()
 	select {
 	case p.slots <- struct{}{}:
@@ -63,7 +64,7 @@ func (p *pool) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
 	case <-t.C:
-		return fmt.Errorf("%w after %v", ErrBusy, waitLimit)
+		return fmt.Errorf("%w after %v", ErrBusy, p.limit)
 	}
 }
 

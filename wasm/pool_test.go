@@ -114,6 +114,7 @@ func TestConcurrentDecisions(t *testing.T) {
 			Modules:   []wasm.Module{guest(t, "echo", `"inputs":["secret.mount"]`, `"encoding":"json"`), guest(t, "flat_prefix")},
 			Isolation: isolation, MaxInstances: 4,
 		})
+		c.Patient()
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {
@@ -145,6 +146,7 @@ func TestCloseWhileDeciding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.Patient()
 		var wg sync.WaitGroup
 		started := make(chan struct{}, 8)
 		for range 8 {
