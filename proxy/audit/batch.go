@@ -123,8 +123,8 @@ func (l *Log) awaitAndUnlock(ctx context.Context, b *batch, leads bool) error {
 
 // lead writes b when the batch before it is settled.
 func (l *Log) lead(b *batch) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	l.mu.Lock()
 	if b.settled { // the batch before failed, and b with it
 		l.mu.Unlock()

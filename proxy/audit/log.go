@@ -99,7 +99,7 @@ type Log struct {
 	keyID  string
 	macKey []byte
 
-	writing sync.Mutex // held by whoever talks to the sink; never taken while holding mu
+	turn chan struct{} // holds one token, taken by whoever talks to the sink, never while holding mu
 
 	mu       sync.Mutex
 	head     Position  // of the record encoded last
@@ -136,7 +136,7 @@ func New(cfg Config) (*Log, error) {
 	}
 	l := &Log{
 		cfg: cfg, keyID: KeyID(cfg.Key.Public().(ed25519.PublicKey)), macKey: mac, acked: tail.Last,
-		kick: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	l.mu.Lock()
 	b := l.openBatchLocked()

@@ -40,6 +40,18 @@ func (m *Memory) Sources() []audit.Source {
 	return out
 }
 
+// Crash returns a sink that holds what m holds now and nobody has open, as if the process had been killed. m goes on by
+// itself.
+func (m *Memory) Crash() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &Memory{}
+	for _, f := range m.files {
+		c.files = append(c.files, bytes.Clone(f))
+	}
+	return c
+}
+
 // Text returns all lines of all files.
 func (m *Memory) Text() string {
 	m.mu.Lock()
