@@ -80,6 +80,22 @@ func TestScopeAgreesWithScopesAllows(t *testing.T) {
 	}
 }
 
+// Every byte is of the path alphabet for the guest exactly where it is for package secret, in paths and in patterns.
+func TestScopeAlphabetIsThatOfPaths(t *testing.T) {
+	g := newGuest(t, builtin(t, "scope"))
+	for c := range 256 {
+		text := "a" + string([]byte{byte(c)}) + "b"
+		_, err := secret.ParsePath(text)
+		want := uint64(3 << 8)
+		if err == nil {
+			want = 1<<25 | 1<<8 | allow
+		}
+		if got := g.eval(flat{slots: map[int]string{slotAction: "read", slotPath: text}, scopes: []string{"read:" + text}}.encode()); got != want {
+			t.Errorf("byte %#x: word %#x, want %#x", c, got, want)
+		}
+	}
+}
+
 // A malformed scope never comes from a verified token; if one does, it covers nothing.
 func TestScopeIgnoresMalformedScopes(t *testing.T) {
 	g := newGuest(t, builtin(t, "scope"))

@@ -80,20 +80,20 @@ func (v *vector) want() policy.Decision {
 	return d
 }
 
-// decide loads one policy into the host and asks it.
-func decide(t *testing.T, module, data []byte, req *policy.Request) policy.Decision {
+// load loads one policy into the host.
+func load(t *testing.T, module, data []byte) *wasm.Chain {
 	t.Helper()
 	ctx := context.Background()
-	chain, err := wasm.New(ctx, wasm.Config{Modules: []wasm.Module{{Wasm: module, Data: data}}})
+	chain, err := wasm.New(ctx, wasm.Config{Modules: []wasm.Module{{Wasm: module, Data: data}}, MaxInstances: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := chain.Close(ctx); err != nil {
 			t.Error(err)
 		}
-	}()
-	return chain.Authorize(ctx, req)
+	})
+	return chain
 }
 
 func same(a, b policy.Decision) bool {
@@ -125,9 +125,15 @@ func TestVectors(t *testing.T) {
 		if len(vectors) == 0 {
 			t.Errorf("%s has no vectors", name)
 		}
+		chains := map[string]*wasm.Chain{} // by data: loading is what takes time here
 		for _, v := range vectors {
+			chain := chains[string(v.Data)]
+			if chain == nil {
+				chain = load(t, module, v.Data)
+				chains[string(v.Data)] = chain
+			}
 			t.Run(name+"/"+v.Name, func(t *testing.T) {
-				got, want := decide(t, module, v.Data, v.request(t)), v.want()
+				got, want := chain.Authorize(t.Context(), v.request(t)), v.want()
 				if !same(got, want) {
 					t.Errorf("got %+v\nwant %+v", got, want)
 				}
@@ -138,11 +144,11 @@ func TestVectors(t *testing.T) {
 
 // The json guest of the benchmarks gives the answers of scope.
 func TestScopeVectorsOverJSON(t *testing.T) {
-	module := jsonGuest(t)
+	chain := load(t, jsonGuest(t), nil)
 	for _, v := range readVectors(t, "scope") {
 		want := v.want()
 		want.Rule = "scope-json" + want.Rule[len("scope"):]
-		if got := decide(t, module, nil, v.request(t)); !same(got, want) {
+		if got := chain.Authorize(t.Context(), v.request(t)); !same(got, want) {
 			t.Errorf("%s: got %+v, want %+v", v.Name, got, want)
 		}
 	}

@@ -16,6 +16,10 @@ enum { false = 0, true = 1 };
 
 #define EXPORT(name) __attribute__((export_name(name)))
 
+// CALL keeps a function a call. Fuel is charged for the whole body of a loop at each pass, inlined calls included, whether
+// the pass reaches them or not.
+#define CALL __attribute__((noinline))
+
 // str is a byte string that somebody else owns.
 typedef struct {
   const u8 *p;

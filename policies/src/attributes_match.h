@@ -89,7 +89,7 @@ static enum tri match_time(struct facts *f, const struct window *w) {
   return tri((w->days >> day & 1 && minute >= w->from) || (w->days >> yesterday & 1 && minute < w->to));
 }
 
-static enum tri match_one(struct facts *f, const struct cond *c, enum condition which) {
+static CALL enum tri match_one(struct facts *f, const struct cond *c, enum condition which) {
   switch (which) {
     case C_ACTION: return tri(c->actions >> f->action & 1);
     case C_PATH: return match_path(f, c->path);
@@ -108,11 +108,10 @@ static enum tri match_one(struct facts *f, const struct cond *c, enum condition 
 }
 
 // match_cond is the conjunction: one no decides; otherwise one unknown makes all of it unknown.
-static enum tri match_cond(struct facts *f, const struct cond *c) {
+static CALL enum tri match_cond(struct facts *f, const struct cond *c) {
   enum tri all = YES;
-  for (u32 k = 0; k < CONDITIONS; k++) {
-    if (!(c->set >> k & 1)) continue;
-    enum tri t = match_one(f, c, (enum condition)k);
+  for (u32 left = c->set; left; left &= left - 1) {
+    enum tri t = match_one(f, c, (enum condition)__builtin_ctz(left));
     if (t == NO) return NO;
     if (t == UNKNOWN) all = UNKNOWN;
   }

@@ -78,7 +78,7 @@ static bool json_hex4(struct json *j, u32 *out) {
 }
 
 // json_escape reads what follows a backslash as one code point.
-static bool json_escape(struct json *j, u32 *cp) {
+static CALL bool json_escape(struct json *j, u32 *cp) {
   if (j->i == j->n) return json_fail(j, P_SYNTAX);
   u8 c = j->p[j->i++];
   if (c == '"' || c == '\\' || c == '/') {
@@ -98,7 +98,7 @@ static bool json_escape(struct json *j, u32 *cp) {
 }
 
 // json_utf8 reads one code point of RFC 3629: shortest form, no surrogates, at most U+10FFFF.
-static bool json_utf8(struct json *j, u32 *cp) {
+static CALL bool json_utf8(struct json *j, u32 *cp) {
   static const u32 least[5] = {0, 0, 0x80, 0x800, 0x10000};
   u8 c = j->p[j->i++];
   u32 n = c < 0x80 ? 1 : c >= 0xf0 && c < 0xf8 ? 4 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xc0 && c < 0xe0 ? 2 : 0;
@@ -114,7 +114,7 @@ static bool json_utf8(struct json *j, u32 *cp) {
   return true;
 }
 
-static u32 put_utf8(u8 *p, u32 cp) {
+static CALL u32 put_utf8(u8 *p, u32 cp) {
   if (cp < 0x80) {
     p[0] = (u8)cp;
     return 1;
@@ -137,11 +137,19 @@ static u32 put_utf8(u8 *p, u32 cp) {
   return 4;
 }
 
+// json_plain reports whether c stands for itself in a string: most bytes do, and skip what follows.
+static inline bool json_plain(u8 c) { return (u8)(c - 0x20) < 0x5f && c != '"' && c != '\\'; }
+
+// json_quote returns where the string that i stands in ends: at its closing quote, or at n and beyond without one.
+static CALL u32 json_quote(const u8 *p, u32 i, u32 n) {
+  while (i < n && p[i] != '"') i += p[i] == '\\' ? 2 : 1;
+  return i;
+}
+
 // json_string decodes a string of at most `max` bytes into the arena.
 static bool json_string(struct json *j, u32 max, str *out) {
   if (!json_take(j, '"')) return false;
-  u32 start = j->i, stop = start;
-  while (stop < j->n && j->p[stop] != '"') stop += j->p[stop] == '\\' ? 2 : 1;
+  u32 start = j->i, stop = json_quote(j->p, start, j->n);
   if (stop >= j->n) return json_fail(j, P_SYNTAX);
   // Decoding never lengthens: the shortest escape of a code point is longer than its UTF-8.
   u8 *to = arena_take(stop - start);
@@ -149,6 +157,9 @@ static bool json_string(struct json *j, u32 max, str *out) {
   u32 n = 0;
   while (j->i < stop) {
     u32 cp;
+    u32 i = j->i;
+    while (i < stop && json_plain(j->p[i])) to[n++] = j->p[i++];
+    if ((j->i = i) == stop) break;
     if (j->p[j->i] == '\\') {
       j->i++;
       if (!json_escape(j, &cp)) return false;
@@ -198,7 +209,7 @@ static bool json_more(struct json *j, u8 close, bool *first) {
 static bool json_name(struct json *j, str *name) {
   if (!json_take(j, '"')) return false;
   u32 start = j->i;
-  while (j->i < j->n && j->p[j->i] != '"') j->i += j->p[j->i] == '\\' ? 2 : 1;
+  j->i = json_quote(j->p, start, j->n);
   if (j->i >= j->n) return json_fail_at(j, P_SYNTAX, start);
   *name = (str){j->p + start, j->i - start};
   j->i++;

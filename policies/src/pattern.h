@@ -18,8 +18,10 @@ static u32 action_code(str a) {
   return NO_ACTION;
 }
 
+// segment_byte reports whether c is of the path alphabet, A-Z a-z 0-9 . _ -, one bit a byte.
 static inline bool segment_byte(u8 c) {
-  return (u8)((c | 0x20) - 'a') < 26 || (u8)(c - '0') < 10 || c == '-' || c == '.' || c == '_';
+  static const u32 alphabet[8] = {0, 0x03ff6000, 0x87fffffe, 0x07fffffe};
+  return alphabet[c >> 5] >> (c & 31) & 1;
 }
 
 static inline bool segment_ok(const u8 *p, u32 n) {
@@ -29,61 +31,54 @@ static inline bool segment_ok(const u8 *p, u32 n) {
 
 static bool path_valid(str s) {
   if (s.n > MAX_PATH_BYTES) return false;
-  u32 segments = 0, start = 0;
-  for (u32 i = 0; i <= s.n; i++) {
-    if (i < s.n && s.p[i] != '/') {
-      if (!segment_byte(s.p[i])) return false;
-      continue;
-    }
+  for (u32 i = 0, segments = 1; segments <= MAX_PATH_SEGMENTS; segments++) {
+    u32 start = i;
+    while (i < s.n && segment_byte(s.p[i])) i++;
     if (!segment_ok(s.p + start, i - start)) return false;
-    segments++;
-    start = i + 1;
+    if (i == s.n) return true;
+    if (s.p[i++] != '/') return false;
   }
-  return segments <= MAX_PATH_SEGMENTS;
+  return false;
 }
 
 // pattern_valid holds s against the grammar; `config` lets "**" stand first as well.
-static bool pattern_valid(str s, bool config) {
+static CALL bool pattern_valid(str s, bool config) {
   if (s.n > MAX_PATH_BYTES) return false;
-  u32 segments = 0, start = 0;
-  for (u32 i = 0; i <= s.n; i++) {
-    if (i < s.n && s.p[i] != '/') continue;
-    const u8 *seg = s.p + start;
-    u32 n = i - start;
-    if (n == 2 && seg[0] == '*' && seg[1] == '*') {
-      if (i < s.n && (segments > 0 || !config)) return false;
-    } else {
-      if (!segment_ok(seg, n)) return false;
-      u32 literal = seg[n - 1] == '*' ? n - 1 : n;
-      for (u32 k = 0; k < literal; k++)
-        if (!segment_byte(seg[k])) return false;
+  for (u32 i = 0, segments = 1; segments <= MAX_PATH_SEGMENTS; segments++) {
+    u32 start = i;
+    while (i < s.n && segment_byte(s.p[i])) i++;
+    u32 literal = i - start;
+    while (i < s.n && s.p[i] == '*') i++;
+    u32 stars = i - start - literal;
+    bool last = i == s.n;
+    if (literal == 0 && stars == 2) {
+      if (!last && !(config && segments == 1)) return false;
+    } else if (stars > 1 || !segment_ok(s.p + start, i - start)) {
+      return false;
     }
-    segments++;
-    start = i + 1;
+    if (last) return true;
+    if (s.p[i++] != '/') return false;
   }
-  return segments <= MAX_PATH_SEGMENTS;
+  return false;
 }
 
-// match_from matches without a leading "**". Both sides must be valid; it reads inside them whatever they hold.
-static bool match_from(str pat, str path) {
+// match_from matches a pattern without a leading "**" against a valid path; it reads inside both whatever they hold. A
+// path has no star, so a literal run ends at one. The loops are tight because every pass of them is paid for.
+static CALL bool match_from(str pat, str path) {
   u32 i = 0, j = 0;
-  while (i < pat.n) {
-    u8 c = pat.p[i];
-    if (c != '*') {
-      if (j == path.n || path.p[j] != c) return false;
-      i++, j++;
-      continue;
-    }
-    if (i + 2 == pat.n && pat.p[i + 1] == '*') return true;
+  for (;;) {
+    while (i < pat.n && j < path.n && pat.p[i] == path.p[j]) i++, j++;
+    if (i == pat.n) return j == path.n;
+    if (pat.p[i] != '*') return false;
+    if (i + 2 == pat.n && pat.p[i + 1] == '*') return j < path.n;
     while (j < path.n && path.p[j] != '/') j++;
     i++;
   }
-  return j == path.n;
 }
 
 // pattern_match reports whether a valid pattern matches the whole of a valid path. A leading "**" takes one or more
 // segments.
-static inline bool pattern_match(str pat, str path) {
+static inline CALL bool pattern_match(str pat, str path) {
   if (!(pat.n > 3 && pat.p[0] == '*' && pat.p[1] == '*' && pat.p[2] == '/')) return match_from(pat, path);
   str tail = {pat.p + 3, pat.n - 3};
   for (u32 k = 0; k < path.n; k++)

@@ -33,7 +33,7 @@ static bool read_scopes(struct json *j, struct request *r) {
 
 // read_member reads one member, skips it where it is of no interest, or says which object to enter. `within` is 0 for the request
 // itself, 1 for its secret, 2 for its principal; *enter likewise.
-static bool read_member(struct json *j, struct request *r, u32 within, str name, u32 *enter) {
+static CALL bool read_member(struct json *j, struct request *r, u32 within, str name, u32 *enter) {
   *enter = 0;
   if (within == 0 && str_eq(name, LIT("action"))) return once(j, r, 1) && json_string(j, MAX_TEXT, &r->action);
   if (within == 0 && str_eq(name, LIT("secret"))) {
@@ -49,7 +49,7 @@ static bool read_member(struct json *j, struct request *r, u32 within, str name,
   return json_skip(j, MAX_DEPTH);
 }
 
-static bool read_inner(struct json *j, struct request *r, u32 within) {
+static CALL bool read_inner(struct json *j, struct request *r, u32 within) {
   bool first = true;
   str name;
   u32 enter;
