@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -162,8 +163,12 @@ func TestOpenRefusesHeaders(t *testing.T) {
 		change func(header []byte) []byte
 		want   error
 	}{
-		"newer format":  {func(h []byte) []byte { binary.BigEndian.PutUint16(h, 2); return append(h, "more"...) }, embedded.ErrNewerFormat},
-		"no format":     {func(h []byte) []byte { binary.BigEndian.PutUint16(h, 0); return h }, embedded.ErrCorrupt},
+		"newer format": {func(h []byte) []byte { binary.BigEndian.PutUint16(h, 2); return append(h, "more"...) }, embedded.ErrNewerFormat},
+		"no format": {func(h []byte) []byte {
+			binary.BigEndian.PutUint16(h, 0)
+			sum := sha256.Sum256(h[:len(h)-8])
+			return append(h[:len(h)-8], sum[:8]...)
+		}, embedded.ErrCorrupt},
 		"altered ID":    {func(h []byte) []byte { h[2]++; return h }, embedded.ErrCorrupt},
 		"altered check": {func(h []byte) []byte { h[30]++; return h }, embedded.ErrCorrupt},
 		"short":         {func(h []byte) []byte { return h[:len(h)-1] }, embedded.ErrCorrupt},

@@ -88,6 +88,8 @@ var (
 	_ secret.Lister   = (*Vault)(nil)
 	_ secret.Writer   = (*Vault)(nil)
 	_ secret.Outbox   = (*Vault)(nil)
+
+	_ secret.UniqueVersions = (*Vault)(nil)
 )
 
 // Open opens the vault at c.Path, or creates it. It fails with ErrLocked, ErrWrongKey, ErrForeign, ErrNewerFormat or
@@ -207,3 +209,6 @@ func (v *Vault) Close() error {
 	}
 	return nil
 }
+
+// UniqueVersions marks that a number is never used again, not even after the secret is deleted.
+func (v *Vault) UniqueVersions() {}
