@@ -1,6 +1,9 @@
 package meter_test
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // module is a binary of one function run(i32) -> i64 with a memory of one page, for what text cannot say.
 type module struct {
@@ -52,3 +55,13 @@ func bulk(op byte, memories []byte, n int32) string {
 
 // grow grows the memory: five instructions.
 func grow(pages int32) string { return "\x41" + s32(pages) + "\x40\x00\x1a" + nop() }
+
+// manyFunctions is a module of n functions that do nothing, four bytes each in all.
+func manyFunctions(n int) []byte {
+	uv := func(n int) string { return string(binary.AppendUvarint(nil, uint64(n))) }
+	section := func(id byte, content string) string { return string(id) + uv(len(content)) + content }
+	return []byte("\x00asm\x01\x00\x00\x00" +
+		section(1, "\x01\x60\x00\x00") +
+		section(3, uv(n)+strings.Repeat("\x00", n)) +
+		section(10, uv(n)+strings.Repeat("\x02\x00\x0b", n)))
+}

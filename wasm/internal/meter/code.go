@@ -14,6 +14,7 @@ type body struct {
 	end    int
 	locals int
 	count  int // instructions, the final end included
+	loops  int
 	points []point
 }
 
@@ -44,6 +45,10 @@ func (m *Module) code(r *reader) {
 		m.walk(br, &b, uint32(params+b.locals))
 		if br.err != nil {
 			r.err = br.err
+			return
+		}
+		if m.squares += b.loops * b.loops; m.squares > MaxLoopSquares {
+			r.fail("too many loops: %d in one function", b.loops)
 			return
 		}
 		m.bodies = append(m.bodies, b)
@@ -97,6 +102,7 @@ func (m *Module) walk(r *reader, b *body, locals uint32) {
 			}
 			next := block{isIf: op == opIf, point: -1}
 			if op == opLoop {
+				b.loops++
 				next.point, next.since = len(b.points), b.count
 				b.points = append(b.points, point{pos: r.pos})
 			}

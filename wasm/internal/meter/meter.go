@@ -27,9 +27,10 @@ const (
 	MaxLocals       = 50_000 // of one function, parameters not counted
 	MaxNesting      = 10_000 // open blocks in one function
 	MaxTables       = 4
-	MaxTableEntries = 32_768 // of one table
-	maxTypeArity    = 1000   // parameters or results of one function type
-	pageLimit       = 65_536 // of a 32-bit memory
+	MaxLoopSquares  = 1 << 20 // sum over functions of the square of their loops: the engine's compile time grows with it
+	MaxTableEntries = 32_768  // of one table
+	maxTypeArity    = 1000    // parameters or results of one function type
+	pageLimit       = 65_536  // of a 32-bit memory
 )
 
 // ValueType is the binary code of a WebAssembly type.
@@ -135,6 +136,7 @@ type Module struct {
 	sections []section // all but custom ones, in file order
 	bodies   []body
 	uses     [numHelpers]bool
+	squares  int // of loops, so far
 	segments struct{ elems, data uint32 }
 }
 

@@ -270,6 +270,7 @@ func TestRefusals(t *testing.T) {
 		{"something after the end", string(module{body: nop() + "\x0b"}.encode()), "after the end"},
 		{"else without if", string(module{body: "\x02\x40\x05\x0b" + nop()}.encode()), "else without if"},
 		{"second memory in an address", string(module{body: "\x41\x00\x28\x42\x00\x00\x1a" + nop()}.encode()), "alignment"},
+		{"too many loops", string(module{body: strings.Repeat("\x03\x40\x0b", 1025) + nop()}.encode()), "1025 in one function"},
 		{"deep nesting", string(module{body: strings.Repeat("\x02\x40", meter.MaxNesting+1)}.encode()), "nested deeper"},
 	}
 	for _, row := range rows {
@@ -288,9 +289,9 @@ func TestModuleSizeIsBounded(t *testing.T) {
 	}
 }
 
-// Three bytes of empty loop become about twenty: the output is bounded too.
+// A function of three bytes becomes one of twenty: the output is bounded too.
 func TestOutputSizeIsBounded(t *testing.T) {
-	m, err := meter.Parse(module{body: strings.Repeat("\x03\x40\x0b", 1_300_000) + nop()}.encode())
+	m, err := meter.Parse(manyFunctions(1_000_000))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@
     (local.set $sum (call $clock (i32.const 0) (i64.const 1) (i32.const 512)))
     (local.set $sum (i32.add (local.get $sum) (call $random (i32.const 520) (i32.const 8))))
     (local.set $sum (i32.add (local.get $sum) (call $environ (i32.const 528) (i32.const 532))))
-    (local.set $sum (i32.add (local.get $sum) (i32.wrap_i64 (i64.or (i64.load (i32.const 512)) (i64.or (i64.load (i32.const 520)) (i64.load (i32.const 528)))))))
+    (local.set $sum (i32.add (local.get $sum) (i32.wrap_i64 (i64.or (i64.sub (i64.load (i32.const 512)) (i64.const 1)) (i64.or (i64.load (i32.const 520)) (i64.load (i32.const 528)))))))
     (local.set $sum (i32.add (local.get $sum) (i32.sub (call $prestat (i32.const 3) (i32.const 540)) (i32.const 8))))
     (i32.store (i32.const 600) (i32.const 16))
     (i32.store (i32.const 604) (i32.const 7))
