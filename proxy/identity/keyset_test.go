@@ -137,6 +137,8 @@ func TestParseKeySetRefuses(t *testing.T) {
 		"even exponent":              set(edit(t, rsaJWK, "e", `"AQAC"`)),
 		"exponent of 32 bits":        set(edit(t, rsaJWK, "e", `"gAAAAQ"`)),
 		"exponent of 5 bytes":        set(edit(t, rsaJWK, "e", `"AQAAAAE"`)),
+		"exponent of 9 bytes":        set(edit(t, rsaJWK, "e", `"AQAAAAAAAQAB"`)),
+		"small order, sign bit set":  set(edit(t, edJWK, "x", `"`+segment("\x01"+strings.Repeat("\x00", 30)+"\x80")+`"`)),
 		"exponent with zero octet":   set(edit(t, rsaJWK, "e", `"AAEAAQ"`)),
 		"no exponent":                set(edit(t, rsaJWK, "e", "")),
 	} {

@@ -91,6 +91,7 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		{"iat float", "iat", fmt.Sprintf(`%d.5`, iat)},
 		{"iat negative", "iat", `-1`},
 		{"iat minus zero", "iat", `-0`},
+		{"nbf negative", "nbf", `-1`},
 		{"nbf zero", "nbf", `0`},
 		{"iat in the future", "iat", fmt.Sprint(iat + 31)},
 		{"no nbf", "nbf", ""},
@@ -123,7 +124,7 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		{"cnf null", "cnf", `null`},
 		{"cnf short", "cnf", `{"jkt":"AAAA"}`},
 		{"cnf of two", "cnf", `{"jkt":"` + strings.Repeat("A", 43) + `","x5t#S256":"x"}`},
-		{"too deep", "x", strings.Repeat("[", 9) + strings.Repeat("]", 9)},
+		{"too deep", "x", strings.Repeat("[", 8) + strings.Repeat("]", 8)},
 		{"too many values", "x", "[" + strings.TrimSuffix(strings.Repeat("0,", 1024), ",") + "]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -153,6 +154,7 @@ func TestVerifyTakesTheLargestValues(t *testing.T) {
 		{"old nbf", "nbf", "1"},
 		{"sub of 512 bytes", "sub", `"` + strings.Repeat("s", 512) + `"`},
 		{"32 scopes", "scope", `"` + strings.TrimSuffix(strings.Repeat("read:a ", 32), " ") + `"`},
+		{"depth of 8", "x", strings.Repeat("[", 7) + strings.Repeat("]", 7)},
 		{"4 parents", "kh", `{"trust":"local","origin_iss":"x","parents":["a","b","c","d"]}`},
 	} {
 		if _, err := v.Verify(context.Background(), forge(key, header, edit(t, good, tt.claim, tt.value))); err != nil {
@@ -188,6 +190,7 @@ func TestVerifyRefusesHeaders(t *testing.T) {
 		{"kid as path", "kid", `"../../dev/null"`, identity.ErrUnknownKey},
 		{"x5t", "x5t", `"AAAA"`, identity.ErrInvalid},
 		{"crit", "crit", `["b64"]`, identity.ErrInvalid},
+		{"crit string", "crit", `"exp"`, identity.ErrInvalid},
 		{"empty crit", "crit", `[]`, identity.ErrInvalid},
 		{"b64", "b64", `true`, identity.ErrInvalid},
 		{"jku", "jku", `"https://evil.example/jwks"`, identity.ErrInvalid},
@@ -290,6 +293,38 @@ func TestVerifyHoldsTimesAtEveryUse(t *testing.T) {
 		if _, err := v.VerifyUncached(token); !errors.Is(err, tt.want) {
 			t.Errorf("after %v, not remembered: got %v; want %v", tt.after, err, tt.want)
 		}
+	}
+}
+
+func TestErrorsGiveTheReason(t *testing.T) {
+	key := testKey('a')
+	header, good := parts(t, sign(t, key, goodClaims(t)))
+	v := newVerifier(t, newClock(), keySet(t, key))
+	for _, tt := range []struct{ claim, value, want string }{
+		{"nbf", fmt.Sprint(start.Unix() + 31), "nbf is in the future"},
+		{"iat", fmt.Sprint(start.Unix() + 31), "iat is in the future"},
+		{"iss", `"https://elsewhere.example"`, "no trusted issuer"},
+		{"aud", `"https://elsewhere.example"`, "another service"},
+		{"exp", `1e9`, "exp is absent or not a whole number"},
+		{"exp", `253402300800`, "exp is absent or not a whole number"},
+		{"scope", `"x"`, "scope is malformed"},
+	} {
+		_, err := v.Verify(context.Background(), forge(key, header, edit(t, good, tt.claim, tt.value)))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s=%s: got %v; want it to say %q", tt.claim, tt.value, err, tt.want)
+		}
+	}
+}
+
+func TestParseUnverifiedHoldsTheSize(t *testing.T) {
+	at := segment(`{"alg":"EdDSA"}`) + "." + segment(`{"iss":"x","pad":"`+strings.Repeat("p", 6000)+`"}`) + "."
+	at += strings.Repeat("A", identity.MaxTokenBytes-len(at))
+	u, err := identity.ParseUnverified(at)
+	if err != nil || u.UnsafeIssuer != "x" || u.UnsafeAlgorithm != "EdDSA" {
+		t.Fatalf("8 KiB: got %+v, %v", u, err)
+	}
+	if _, err := identity.ParseUnverified(at + "AAAA"); !errors.Is(err, identity.ErrInvalid) {
+		t.Errorf("over 8 KiB: got %v; want ErrInvalid", err)
 	}
 }
 

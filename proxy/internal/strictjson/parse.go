@@ -33,29 +33,30 @@ func (l Limits) withDefaults() Limits {
 // Parse reads the one JSON text that data holds. The tree shares no memory with data, so that the caller may wipe it.
 // Every error is a *SyntaxError. What was read of a document that fails is wiped.
 func Parse(data []byte, l Limits) (*Node, error) {
-	l = l.withDefaults()
-	if len(data) > l.Bytes {
-		return nil, &SyntaxError{Msg: fmt.Sprintf("%d bytes, at most %d are allowed", len(data), l.Bytes), err: ErrTooLarge}
-	}
-	p := &parser{data: data, limits: l, line: 1}
-	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
-		return nil, p.syntax("a byte order mark is not allowed (RFC 8259 section 8.1)")
-	}
 	root := new(Node)
-	if err := p.document(root); err != nil {
-		root.Wipe()
+	if err := parseOrWipe(root, data, l); err != nil {
 		return nil, err
 	}
 	return root, nil
 }
 
-type parser struct {
-	data      []byte
-	pos       int
-	line      int
-	lineStart int // offset of the first byte of the line; newlines occur between tokens only
-	nodes     int
-	limits    Limits
+func parseOrWipe(root *Node, data []byte, l Limits) error {
+	err := parseInto(root, data, l.withDefaults())
+	if err != nil {
+		root.Wipe()
+	}
+	return err
+}
+
+func parseInto(root *Node, data []byte, l Limits) error {
+	if len(data) > l.Bytes {
+		return &SyntaxError{Msg: fmt.Sprintf("%d bytes, at most %d are allowed", len(data), l.Bytes), err: ErrTooLarge}
+	}
+	p := &parser{data: data, limits: l, line: 1}
+	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+		return p.syntax("a byte order mark is not allowed (RFC 8259 section 8.1)")
+	}
+	return p.document(root)
 }
 
 func (p *parser) document(root *Node) error {

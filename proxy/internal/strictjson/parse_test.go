@@ -216,6 +216,18 @@ func TestTreeOwnsItsMemory(t *testing.T) {
 	}
 }
 
+func TestWhatWasReadOfABadDocumentIsWiped(t *testing.T) {
+	root := new(strictjson.Node)
+	if err := strictjson.ParseOrWipe(root, []byte(`{"value":"canary","list":["canary",1],`)); err == nil {
+		t.Fatal("a document without its end was taken")
+	}
+	for _, n := range []*strictjson.Node{root.Get("value"), &root.Get("list").Elems[0]} {
+		if len(n.Text) != 6 || len(bytes.Trim(n.Text, "\x00")) != 0 {
+			t.Errorf("got %q; want six zeros", n.Text)
+		}
+	}
+}
+
 // Whatever is wrong with a document, and wherever, the error quotes neither names nor strings.
 func TestErrorsQuoteNothing(t *testing.T) {
 	text := `{"CANARY":["CANARY",{"CANARY":"CAN\u0041RY"},1,"CANARY"],"CANARY2":{"CANARY":0,"canary":1}}`
