@@ -179,8 +179,8 @@ func TestAttributesTimeAgreesWithTheCalendar(t *testing.T) {
 			local := at.In(time.FixedZone("", offset*60))
 			at = time.Date(local.Year(), local.Month(), local.Day(), 0, rapid.SampledFrom([]int{from, to}).Draw(t, "which"), 0, 0, local.Location())
 			at = at.Add(time.Duration(rapid.IntRange(-1, 0).Draw(t, "before")) * time.Millisecond)
-			if at.UnixMilli() < 1 {
-				t.Skip("before 1970")
+			if at.UnixMilli() < 1 || at.UnixMilli() > 253402300799999 {
+				t.Skip("moved out of the years that are judged")
 			}
 		}
 		window := map[string]any{"from": hhmm(from), "to": hhmm(to), "utc_offset_minutes": offset}
