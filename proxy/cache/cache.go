@@ -26,8 +26,8 @@ import (
 var (
 	// ErrClosed: the cache was closed. The process is going down; answer that the service is unavailable.
 	ErrClosed = errors.New("cache closed")
-	// ErrInvalidKey: the key has no mount or no path. A defect of the caller.
-	ErrInvalidKey = errors.New("cache key without mount or path")
+	// ErrInvalidKey: the key has no path. A defect of the caller.
+	ErrInvalidKey = errors.New("cache key without a path")
 	// ErrBrokenLoad: a Load panicked, or returned neither a secret nor an error. Treat it as an upstream failure; the
 	// panic's stack is in the log, its value is not, since it may hold a secret.
 	ErrBrokenLoad = errors.New("upstream read broke down")
@@ -129,7 +129,7 @@ func New(cfg Config) (*Cache, error) {
 // without an entry, Get waits for an upstream read and returns its error if it fails. ctx bounds this caller's waiting
 // only: a read goes on while anyone waits for it.
 func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, error) {
-	if k.Mount == "" || k.Path.IsZero() {
+	if k.Path.IsZero() {
 		return Handle{}, ErrInvalidKey
 	}
 	c.mu.Lock()

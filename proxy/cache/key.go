@@ -11,7 +11,7 @@ import (
 // Key names one cached value. It is built from configuration and validated paths, never from headers or other raw
 // caller input.
 type Key struct {
-	Mount   string         // the mount's name in the configuration
+	Mount   string         // the mount's name in the configuration; "" is the root mount's
 	Name    string         // the object's name in the upstream
 	Field   string         // how fields are laid out; "" for the whole object
 	Path    secret.Path    // the path callers ask for, which invalidations match
