@@ -2,6 +2,8 @@
 // answers carry. Documents that hold secret values are not structs: package httpapi writes those without copying.
 package api
 
+import "net/http"
+
 // Code is the machine-readable name of an error; codes are part of the API and never change meaning.
 type Code string
 
@@ -100,4 +102,35 @@ type Identity struct {
 // Ready answers GET /readyz.
 type Ready struct {
 	Ready bool `json:"ready"`
+}
+
+// Status is the HTTP status of the code in the native dialect: the one table of the API's errors. Unknown codes are 500.
+func (c Code) Status() int {
+	switch c {
+	case InvalidPath, InvalidRequest, UnknownParameter, InvalidScope:
+		return http.StatusBadRequest
+	case Unauthenticated, TokenExpired, TokenInvalid, TokenRevoked, UnknownKey:
+		return http.StatusUnauthorized
+	case ScopeDenied, PolicyDenied, Revoked, ApprovalRequired:
+		return http.StatusForbidden
+	case NotFound, UnknownRoute:
+		return http.StatusNotFound
+	case MethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case VersionConflict:
+		return http.StatusConflict
+	case TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case UnsupportedMediaType:
+		return http.StatusUnsupportedMediaType
+	case RateLimited:
+		return http.StatusTooManyRequests
+	case UpstreamError:
+		return http.StatusBadGateway
+	case UpstreamTimeout:
+		return http.StatusGatewayTimeout
+	case AuditUnavailable, StateUnavailable, PolicyUnavailable, Overloaded, NotReady:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }

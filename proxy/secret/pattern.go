@@ -21,6 +21,9 @@ func ParsePattern(s string) (Pattern, error) { return parsePattern(s, false) }
 // ParseConfigPattern also lets "**" stand first.
 func ParseConfigPattern(s string) (Pattern, error) { return parsePattern(s, true) }
 
+// Everything returns the pattern that matches every path.
+func Everything() Pattern { return Pattern{"**"} }
+
 // Exactly returns the pattern that matches p alone.
 func Exactly(p Path) Pattern { return Pattern(p) }
 
