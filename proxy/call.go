@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+)
+
+// Call is a request as its surface received it: the token, and the circumstances that policies and records see.
+type Call struct {
+	Token     string // as sent, without the scheme; "" where none was sent
+	Surface   string // "native", "cli", …
+	SourceIP  string // textual address, zones and ports removed
+	UserAgent string
+	RequestID string
+	TraceID   string
+}
+
+// transaction is what one request carries through the decision path. It is pooled: nothing may keep it.
+type transaction struct {
+	req policy.Request
+	rec audit.Record
+}
+
+func (p *Proxy) begin(c *Call, action policy.Action) *transaction {
+	t, _ := p.pool.Get().(*transaction)
+	if t == nil {
+		t = new(transaction)
+	}
+	now := p.wall()
+	ua := c.UserAgent
+	if len(ua) > audit.MaxUserAgent {
+		ua = ua[:audit.MaxUserAgent]
+	}
+	t.req = policy.Request{
+		Action: action,
+		Context: policy.Context{
+			Time: now, Region: p.region, SourceIP: c.SourceIP, Surface: c.Surface, UserAgent: ua,
+		},
+	}
+	t.rec = audit.Record{
+		ID: audit.NewID(now), Time: now, Kind: audit.Access, Action: string(action),
+		Via: audit.Via{
+			Surface: c.Surface, SourceIP: c.SourceIP, UserAgent: ua, RequestID: c.RequestID, TraceID: c.TraceID,
+		},
+	}
+	return t
+}
+
+func (p *Proxy) end(t *transaction) {
+	*t = transaction{}
+	p.pool.Put(t)
+}

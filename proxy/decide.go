@@ -1,0 +1,143 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// authenticate verifies the token of c. A failure is recorded under t with a prefix of the token's digest.
+func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*policy.Principal, error) {
+	if c.Token == "" {
+		e := fail(api.Unauthenticated, "send a token: Authorization: Bearer TOKEN")
+		t.rec.Action = "authenticate"
+		return nil, p.refuse(ctx, t, e)
+	}
+	v, err := p.verifier.Verify(ctx, c.Token)
+	if err != nil {
+		digest := sha256.Sum256([]byte(c.Token))
+		t.rec.Action = "authenticate"
+		t.rec.Principal.TokenID = "sha256:" + hex.EncodeToString(digest[:8])
+		return nil, p.refuse(ctx, t, because(err))
+	}
+	pr := &v.Principal
+	t.req.Principal = pr
+	t.rec.Principal = audit.Principal{
+		Trust: pr.Trust, Issuer: pr.Issuer, Subject: pr.Subject, TokenID: pr.TokenID, Cnf: pr.Cnf,
+	}
+	return pr, nil
+}
+
+// restrictedClass is the classification whose values are never served on old knowledge.
+const restrictedClass = "restricted"
+
+// current makes sure that no fact is missing, and holds the principal and the path against the revocations.
+func (p *Proxy) current(ctx context.Context, t *transaction, mode Freshness, restricted bool) error {
+	if err := p.fresh.check(ctx, mode, restricted); err != nil {
+		return p.refuse(ctx, t, because(err))
+	}
+	if e := p.fresh.revoked.Load().check(t.req.Principal, t.req.Path, t.rec.Time); e != nil {
+		t.rec.Decision.Effect = policy.Deny.String()
+		return p.refuse(ctx, t, e)
+	}
+	return nil
+}
+
+// decide holds the action of t on path against revocations and the token's scopes, then asks the policy. It looks nothing up: not the
+// upstream, not the cache. The mount of the path is returned, nil where there is none. A refusal is recorded.
+func (p *Proxy) decide(ctx context.Context, t *transaction, path secret.Path, v secret.Version) (*mount, error) {
+	m := p.mounts.find(path)
+	t.rec.Resource.Path = path.String()
+	if v != secret.Current {
+		t.req.Version = v
+		t.rec.Resource.Version = string(v)
+	}
+	if m != nil {
+		t.req.Mount, t.rec.Resource.Mount = m.Path.String(), m.Path.String()
+	}
+	t.req.Path = path
+	t.req.Labels = p.labels(m, path)
+	t.rec.Resource.Classification, _ = policy.Lookup(t.req.Labels, "classification")
+
+	mode, restricted := Bounded, t.rec.Resource.Classification == restrictedClass
+	if m != nil {
+		mode = m.Freshness
+	}
+	if err := p.current(ctx, t, mode, restricted); err != nil {
+		return nil, err
+	}
+	if !t.req.Principal.Scopes.Allows(t.req.Action, path) {
+		t.rec.Decision.Effect = policy.Deny.String()
+		return nil, p.refuse(ctx, t, fail(api.ScopeDenied, "no scope of the token covers this action on this path"))
+	}
+	d := p.ask(ctx, t)
+	switch d.Effect {
+	case policy.Allow:
+		return m, nil
+	case policy.RequireApproval:
+		// Fail closed: without a granted approval the answer is no.
+		e := fail(api.ApprovalRequired, reasoned("the policy asks for an approval of this request", d.Reason))
+		e.Rule = d.Rule
+		return nil, p.refuse(ctx, t, e)
+	}
+	e := fail(api.PolicyDenied, reasoned("the policy denies this request", d.Reason))
+	e.Rule = d.Rule
+	return nil, p.refuse(ctx, t, e)
+}
+
+// reasoned adds what the policy says about its answer, which is written for the caller.
+func reasoned(message, reason string) string {
+	if reason == "" {
+		return message
+	}
+	return message + ": " + reason
+}
+
+// ask runs the policy on t.req and puts its answer into the record.
+func (p *Proxy) ask(ctx context.Context, t *transaction) policy.Decision {
+	start := p.mono()
+	d := (*p.policy.Load()).Authorize(ctx, &t.req)
+	if d.Fault != nil {
+		p.log.LogAttrs(ctx, levelFault, "policy failed, so it denies", attrs("decision", t.rec.ID, "rule", d.Rule, "error", d.Fault.Error())...)
+	}
+	t.rec.Decision = audit.Decision{
+		Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, PolicyDigest: d.Digest, Duration: p.mono() - start,
+	}
+	return d
+}
+
+// refuse records that the request ends with e and returns what the caller is told: e, or that the record failed.
+func (p *Proxy) refuse(ctx context.Context, t *transaction, e *Error) error {
+	e.Decision = t.rec.ID
+	t.rec.Result = audit.Result{Status: e.Code.Status(), Code: string(e.Code)}
+	if err := p.record(ctx, t); err != nil {
+		return err
+	}
+	if e.Cause != nil {
+		p.log.LogAttrs(ctx, levelRefused, "request refused", attrs("decision", e.Decision, "code", string(e.Code), "error", e.Cause.Error())...)
+	}
+	return e
+}
+
+// record appends the record of t and returns only once it is acknowledged.
+func (p *Proxy) record(ctx context.Context, t *transaction) error {
+	t.rec.Cache.Generation = p.fresh.generation()
+	if err := p.audit.Append(ctx, &t.rec); err != nil {
+		e := because(err)
+		e.Decision = t.rec.ID
+		p.log.LogAttrs(ctx, levelFault, "audit record not acknowledged, so nothing is released", attrs("decision", t.rec.ID, "error", err.Error())...)
+		return e
+	}
+	return nil
+}
+
+// detached is for what must not be left half done when a caller hangs up.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}

@@ -1,0 +1,242 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// Limits of one listing.
+const (
+	DefaultListLimit = 100
+	MaxListLimit     = 500
+	// maxExamined bounds the paths looked at in one call, shown or not.
+	maxExamined = 2000
+)
+
+// ListRequest asks for the paths at Prefix and below it; the zero Prefix is everything.
+type ListRequest struct {
+	Prefix secret.Path
+	After  string // continue behind this path
+	Limit  int    // 1..MaxListLimit
+}
+
+// Listed is one path of a listing.
+type Listed struct {
+	Path  secret.Path
+	Mount string
+	Item  secret.Item
+}
+
+// Listing is the answer to a ListRequest. Next, where not "", continues it.
+type Listing struct {
+	Items    []Listed
+	Next     string
+	Decision string
+}
+
+// List shows the paths that a list scope covers and the policy allows, in bytewise order, and never a value.
+func (p *Proxy) List(ctx context.Context, c *Call, r ListRequest) (Listing, error) {
+	t := p.begin(c, policy.List)
+	defer p.end(t)
+	t.rec.Resource.Path = r.Prefix.String()
+	pr, err := p.authenticate(ctx, c, t)
+	if err != nil {
+		return Listing{}, err
+	}
+	if err := p.current(ctx, t, Bounded, false); err != nil {
+		return Listing{}, err
+	}
+	if !pr.Scopes.CanMatchUnder(policy.List, r.Prefix) {
+		t.rec.Decision.Effect = policy.Deny.String()
+		return Listing{}, p.refuse(ctx, t, fail(api.ScopeDenied, "no list scope of the token can match under this prefix"))
+	}
+	out, err := p.list(ctx, t, r)
+	if err != nil {
+		return Listing{}, p.refuse(ctx, t, because(err))
+	}
+	t.rec.Resource.Path, t.rec.Resource.Mount, t.rec.Resource.Classification = r.Prefix.String(), "", ""
+	// Each path had a decision of its own; what is recorded is who decided them.
+	t.rec.Decision = audit.Decision{Effect: policy.Allow.String(), PolicyDigest: (*p.policy.Load()).Digest()}
+	t.rec.Result.Status, t.rec.Result.Returned = 200, len(out.Items)
+	if err := p.record(ctx, t); err != nil {
+		return Listing{}, err
+	}
+	out.Decision = t.rec.ID
+	return out, nil
+}
+
+// list merges the mounts that reach into the prefix. Every path is decided before it is shown.
+func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listing, error) {
+	streams, err := p.streams(ctx, r)
+	if err != nil {
+		return Listing{}, err
+	}
+	var out Listing
+	last := ""
+	for t.rec.Result.Examined = 0; ; t.rec.Result.Examined++ {
+		s, err := smallest(ctx, streams)
+		if err != nil {
+			return Listing{}, err
+		}
+		if s == nil {
+			return out, nil
+		}
+		if len(out.Items) == r.Limit || t.rec.Result.Examined == maxExamined {
+			out.Next = last
+			return out, nil
+		}
+		next := s.pop()
+		last = next.Path.String()
+		if p.mounts.find(next.Path) == s.mount && p.listable(ctx, t, s.mount, next.Path) {
+			out.Items = append(out.Items, next)
+		}
+	}
+}
+
+// listable decides one path of a listing. A policy that fails hides the path.
+func (p *Proxy) listable(ctx context.Context, t *transaction, m *mount, path secret.Path) bool {
+	if !t.req.Principal.Scopes.Allows(policy.List, path) {
+		return false
+	}
+	t.req.Path, t.req.Mount, t.req.Labels = path, m.Path.String(), p.labels(m, path)
+	return p.ask(ctx, t).Effect == policy.Allow
+}
+
+// stream yields the paths of one mount in order, fetching pages as they are needed.
+type stream struct {
+	mount  *mount
+	prefix string // object names, by whole segments
+	after  string
+	page   []Listed
+	ended  bool
+}
+
+const pageSize = 200
+
+func (p *Proxy) streams(ctx context.Context, r ListRequest) ([]*stream, error) {
+	var out []*stream
+	for _, m := range p.mounts.all {
+		s := &stream{mount: m}
+		switch {
+		case m.lister == nil:
+			continue
+		case m.Path.Under(r.Prefix):
+			s.prefix = m.At
+		case r.Prefix.Under(m.Path):
+			s.prefix = join(m.At, r.Prefix.Rel(m.Path))
+		default:
+			continue
+		}
+		if m.Layout == Fields {
+			if err := s.collectFields(ctx, r); err != nil {
+				return nil, err
+			}
+		} else if !s.startBehind(r.After) {
+			continue
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// startBehind translates the cursor, a path, into an object name of this mount; false where the mount lies before it.
+func (s *stream) startBehind(after string) bool {
+	if after == "" {
+		return true
+	}
+	mount := s.mount.Path.String()
+	switch {
+	case mount == "":
+		s.after = join(s.mount.At, after)
+	case after == mount:
+		s.after = s.mount.At
+	case strings.HasPrefix(after, mount+"/"):
+		s.after = join(s.mount.At, after[len(mount)+1:])
+	default:
+		// All paths below the mount lie on one side of the cursor; the mount's own path may lie on the other, because a
+		// cursor such as "web-2" sorts between "web" and "web/x".
+		if mount+"/" < after {
+			return false
+		}
+		if mount < after {
+			s.after = s.mount.At
+		}
+	}
+	return true
+}
+
+func (s *stream) fill(ctx context.Context) error {
+	for len(s.page) == 0 && !s.ended {
+		items, err := s.mount.lister.List(ctx, s.prefix, s.after, pageSize)
+		if err != nil {
+			return err
+		}
+		s.ended = len(items) < pageSize
+		for _, it := range items {
+			s.after = it.Name
+			if path, ok := s.mount.path(it.Name); ok {
+				s.page = append(s.page, Listed{Path: path, Mount: s.mount.Path.String(), Item: it})
+			}
+		}
+	}
+	return nil
+}
+
+func (s *stream) pop() Listed {
+	next := s.page[0]
+	s.page = s.page[1:]
+	return next
+}
+
+// smallest returns the stream whose next path sorts first, nil when all have ended.
+func smallest(ctx context.Context, streams []*stream) (*stream, error) {
+	var best *stream
+	for _, s := range streams {
+		if err := s.fill(ctx); err != nil {
+			return nil, err
+		}
+		if len(s.page) > 0 && (best == nil || s.page[0].Path.String() < best.page[0].Path.String()) {
+			best = s
+		}
+	}
+	return best, nil
+}
+
+// collectFields reads the objects of a mount of the layout Fields: their fields are the paths. Names of objects and of
+// fields sort differently than the paths they make, so all are collected first, from at most maxExamined objects.
+func (s *stream) collectFields(ctx context.Context, r ListRequest) error {
+	s.ended = true
+	prefix := s.prefix
+	if r.Prefix.Under(s.mount.Path) && r.Prefix != s.mount.Path {
+		// The last segment of the prefix may be a field.
+		prefix = prefix[:max(strings.LastIndexByte(prefix, '/'), 0)]
+	}
+	items, err := s.mount.lister.List(ctx, prefix, "", maxExamined)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		obj, err := s.mount.Upstream.Read(ctx, it.Name, secret.Current)
+		if err != nil {
+			return err
+		}
+		for _, f := range obj.Fields {
+			path, ok := s.mount.path(it.Name)
+			if !ok {
+				continue
+			}
+			if path, err = path.Join(f.Name); err == nil && path.Under(r.Prefix) && path.String() > r.After {
+				s.page = append(s.page, Listed{Path: path, Mount: s.mount.Path.String(), Item: it})
+			}
+		}
+		obj.Wipe()
+	}
+	slices.SortFunc(s.page, func(a, b Listed) int { return strings.Compare(a.Path.String(), b.Path.String()) })
+	return nil
+}

@@ -1,0 +1,131 @@
+// Package proxy is the decision path, and nothing else: every secret leaves, and every change is made, through the
+// methods of Proxy, whatever the deployable, the dialect or the cache state:
+//
+//	verify token -> revocation -> scope -> policy -> cache or upstream -> audit (acknowledged) -> release
+//
+// Laws. The decision comes before anything is looked up, so a caller who is denied learns nothing about what exists. The
+// record is acknowledged before anything is released or changed; where it cannot be, the answer is an error. The policy
+// runs on every request, cache hits included. Surfaces translate and never decide; mechanisms decide nothing either.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/cache"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/state"
+)
+
+// Authorizer decides requests. It is called once per request and path, concurrently, and must neither keep the request
+// nor do I/O.
+type Authorizer interface {
+	Authorize(ctx context.Context, req *policy.Request) policy.Decision
+	// Digest names what decides, for records of requests that are decided path by path.
+	Digest() string
+}
+
+// Config is what a Proxy is made of. Everything without a stated default is required. The caller keeps ownership of the
+// mechanisms and closes them after the last request.
+type Config struct {
+	Region     string // "" is allowed
+	Verifier   *identity.Verifier
+	Authorizer Authorizer
+	Cache      *cache.Cache
+	State      state.Store
+	Audit      *audit.Log
+	Mounts     []Mount
+	Labels     []LabelRule
+
+	Check    time.Duration // how old a generation check may be in the mode bounded; 0 means 1 s
+	MaxBlind time.Duration // how long to serve without being able to check; 0 means 30 s
+
+	Wall   func() time.Time     // nil: time.Now
+	Mono   func() time.Duration // nil: time since New, monotonic
+	Logger *slog.Logger         // nil: discard
+}
+
+// Proxy is the decision path. Its methods are safe for concurrent use.
+type Proxy struct {
+	region   string
+	verifier *identity.Verifier
+	policy   atomic.Pointer[Authorizer]
+	cache    *cache.Cache
+	audit    *audit.Log
+	mounts   *mountTable
+	rules    []LabelRule
+	fresh    *freshness
+	outbox   []*outbox
+	wall     func() time.Time
+	mono     func() time.Duration
+	log      *slog.Logger
+	pool     sync.Pool // of *transaction
+}
+
+// New validates c. It does no I/O: Start does.
+func New(c Config) (*Proxy, error) {
+	switch {
+	case c.Verifier == nil, c.Authorizer == nil, c.Cache == nil, c.State == nil, c.Audit == nil:
+		return nil, errors.New("proxy: verifier, authorizer, cache, state and audit are required")
+	case c.Check < 0 || c.MaxBlind < 0:
+		return nil, errors.New("proxy: check interval and max_blind must not be negative")
+	}
+	mounts, err := newMountTable(c.Mounts)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
+	}
+	if c.Mono == nil {
+		start := time.Now()
+		c.Mono = func() time.Duration { return time.Since(start) }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	p := &Proxy{
+		region: c.Region, verifier: c.Verifier, cache: c.Cache, audit: c.Audit, mounts: mounts, rules: c.Labels,
+		wall: c.Wall, mono: c.Mono, log: c.Logger,
+	}
+	p.policy.Store(&c.Authorizer)
+	p.fresh = newFreshness(c, c.Cache)
+	p.outbox = newOutboxes(mounts, p.fresh, c.Wall)
+	return p, nil
+}
+
+// Start applies the facts that the state store holds and announces the writes that a crash left unannounced. Until it
+// has succeeded, Ready fails.
+func (p *Proxy) Start(ctx context.Context) error {
+	if err := p.fresh.start(ctx); err != nil {
+		return fmt.Errorf("reading the state store: %w", err)
+	}
+	for _, o := range p.outbox {
+		if err := o.drain(ctx); err != nil {
+			return fmt.Errorf("announcing earlier writes of upstream %s: %w", o.upstream, err)
+		}
+	}
+	return nil
+}
+
+// Ready says why the proxy cannot serve now: no policy, the audit sink does not take records, or the state is unknown for
+// longer than max_blind. It is nil when it can.
+func (p *Proxy) Ready() error {
+	if p.policy.Load() == nil {
+		return errors.New("no policy is loaded")
+	}
+	if err := p.audit.Healthy(); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return p.fresh.ready()
+}
+
+// Generation is the last fact that this node has applied.
+func (p *Proxy) Generation() uint64 { return p.fresh.generation() }

@@ -1,0 +1,165 @@
+package proxy
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/cache"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// ReadRequest asks for one secret.
+type ReadRequest struct {
+	Path    secret.Path
+	Version secret.Version // Current, Previous or a version's name; "" is Current
+	Field   string         // one field of a secret of fields; "" for the whole secret
+	// Unchanged, where not nil, says whether the caller holds what the entity tag names already; then nothing is sent.
+	Unchanged func(etag string) bool
+}
+
+// Answer is a secret on its way out. Its record has been acknowledged. Its bytes are shared with the cache: read-only,
+// and only until Release, which must be called exactly once.
+type Answer struct {
+	Path      secret.Path
+	Value     secret.Value
+	Fields    []secret.Field // non-nil: the secret is a map, and Value is empty
+	Version   secret.Version
+	CreatedAt time.Time
+	Metadata  map[string]string
+	State     string // hit | miss | stale | negative
+	Age       time.Duration
+	Decision  string
+	ETag      string
+	Unchanged bool // the caller holds it already: send no value
+
+	entry cache.Handle
+}
+
+// Release gives the bytes back.
+func (a *Answer) Release() { a.entry.Release() }
+
+// Read decides, fetches, records, and only then releases one secret.
+func (p *Proxy) Read(ctx context.Context, c *Call, r ReadRequest) (Answer, error) {
+	t := p.begin(c, policy.Read)
+	defer p.end(t)
+	t.rec.Resource.Path = r.Path.String()
+	if _, err := p.authenticate(ctx, c, t); err != nil {
+		return Answer{}, err
+	}
+	return p.read(ctx, t, r)
+}
+
+// ReadName is Read with a name relative to the base of the token.
+func (p *Proxy) ReadName(ctx context.Context, c *Call, name secret.Path) (Answer, error) {
+	t := p.begin(c, policy.Read)
+	defer p.end(t)
+	t.rec.Resource.Path = name.String()
+	pr, err := p.authenticate(ctx, c, t)
+	if err != nil {
+		return Answer{}, err
+	}
+	if pr.Base.IsZero() {
+		return Answer{}, fail(api.InvalidRequest, "the token has no base to resolve names against; read the full path under /v1/secrets/")
+	}
+	path, err := pr.Base.Join(name.String())
+	if err != nil {
+		return Answer{}, fail(api.InvalidPath, "base and name together are no valid path")
+	}
+	return p.read(ctx, t, ReadRequest{Path: path})
+}
+
+func (p *Proxy) read(ctx context.Context, t *transaction, r ReadRequest) (Answer, error) {
+	if r.Version == "" {
+		r.Version = secret.Current
+	}
+	m, err := p.decide(ctx, t, r.Path, r.Version)
+	if err != nil {
+		return Answer{}, err
+	}
+	a, err := p.fetch(ctx, m, r)
+	if err != nil {
+		return Answer{}, p.refuse(ctx, t, because(err))
+	}
+	p.describe(t, m, r, &a)
+	if err := p.record(ctx, t); err != nil {
+		a.Release()
+		return Answer{}, err
+	}
+	return a, nil
+}
+
+// fetch gets the secret from the cache or the upstream. Nothing of it may leave before the record is acknowledged.
+func (p *Proxy) fetch(ctx context.Context, m *mount, r ReadRequest) (Answer, error) {
+	if m == nil {
+		return Answer{}, secret.ErrNotFound
+	}
+	name, field, err := m.object(r.Path)
+	if err != nil {
+		return Answer{}, secret.ErrNotFound
+	}
+	key := cache.Key{Mount: m.Path.String(), Name: name, Field: field, Path: r.Path, Version: r.Version}
+	entry, err := p.cache.Get(ctx, key, m.TTL, m.load)
+	if err != nil {
+		return Answer{}, err
+	}
+	s := entry.Secret()
+	a := Answer{
+		Path: r.Path, Value: s.Value, Fields: s.Fields, Version: s.Version, CreatedAt: s.CreatedAt, Metadata: s.Metadata,
+		State: string(entry.State()), Age: entry.Age(), ETag: m.etag(s), entry: entry,
+	}
+	if r.Field != "" {
+		v, ok := s.Field(r.Field)
+		if !ok {
+			entry.Release()
+			return Answer{}, secret.ErrNotFound
+		}
+		a.Value, a.Fields = v, nil
+	}
+	a.Unchanged = r.Unchanged != nil && r.Unchanged(a.ETag)
+	return a, nil
+}
+
+// read is the cache.Load of the mount. In the layout Fields one field of the object becomes the value.
+func (m *mount) read(ctx context.Context, k cache.Key) (*secret.Secret, error) {
+	s, err := m.Upstream.Read(ctx, k.Name, k.Version)
+	if err != nil || k.Field == "" {
+		return s, err
+	}
+	defer s.Wipe()
+	v, ok := s.Field(k.Field)
+	if !ok {
+		return nil, secret.ErrNotFound
+	}
+	return &secret.Secret{Value: v.Clone(), Version: s.Version, CreatedAt: s.CreatedAt, Metadata: s.Metadata}, nil
+}
+
+// etag is opaque to callers. Where the upstream may give a version's name again, the time tells the two apart.
+func (m *mount) etag(s *secret.Secret) string {
+	if m.unique {
+		return `"` + string(s.Version) + `"`
+	}
+	return `"` + string(s.Version) + "-" + strconv.FormatInt(s.CreatedAt.UnixMilli(), 10) + `"`
+}
+
+func (p *Proxy) describe(t *transaction, m *mount, r ReadRequest, a *Answer) {
+	a.Decision = t.rec.ID
+	t.rec.Resource.Version = string(a.Version)
+	t.rec.Cache.State, t.rec.Cache.Age = a.State, a.Age
+	t.rec.Result.Status = 200
+	if a.Unchanged {
+		t.rec.Result.Status = 304
+		return
+	}
+	t.rec.Result.Bytes = a.Value.Len()
+	t.rec.Result.ValueMAC = audit.MAC(a.entry.Tag())
+	if r.Field != "" {
+		t.rec.Result.ValueMAC = p.audit.SecretMAC(&secret.Secret{Value: a.Value})
+	}
+	for _, f := range a.Fields {
+		t.rec.Result.Bytes += len(f.Name) + f.Value.Len()
+	}
+}
