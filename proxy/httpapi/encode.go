@@ -1,0 +1,175 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// appendSecret writes the value answer. Secret bytes go straight from the cache into the buffer that is wiped after use:
+// encoding/json would leave copies.
+func appendSecret(b []byte, a *proxy.Answer) []byte {
+	b = grow(b, a)
+	b = append(b, `{"data":{"path":"`...)
+	b = append(b, a.Path.String()...)
+	b = append(b, `",`...)
+	if a.Fields != nil {
+		b = append(b, `"fields":`...)
+		b = appendFields(b, a.Fields)
+	} else {
+		b = appendValue(b, a.Value)
+		b = append(b, `,"encoding":"`...)
+		b = append(b, encodingOf(a.Value)...)
+		b = append(b, '"')
+	}
+	b = append(b, `,"version":"`...)
+	b = append(b, a.Version...)
+	b = append(b, `","created_at":"`...)
+	b = a.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, '"')
+	if len(a.Metadata) > 0 {
+		b = append(b, `,"metadata":`...)
+		b = appendStringMap(b, a.Metadata)
+	}
+	b = append(b, `},"meta":{"cache":"`...)
+	b = append(b, a.State...)
+	b = append(b, `","age_ms":`...)
+	b = strconv.AppendInt(b, a.Age.Milliseconds(), 10)
+	b = append(b, `,"stale":`...)
+	b = strconv.AppendBool(b, a.State == "stale")
+	b = append(b, `,"decision":"`...)
+	b = append(b, a.Decision...)
+	return append(b, "\"}}\n"...)
+}
+
+// appendRuntimeSecret writes the answer of the runtime-secret route: a secret of fields is its canonical JSON, as text.
+func appendRuntimeSecret(b []byte, a *proxy.Answer) []byte {
+	b = grow(b, a)
+	b = append(b, `{"data":{`...)
+	if a.Fields != nil {
+		// The document is built behind the answer and then quoted into it; both are wiped with the buffer.
+		scratch := appendFields(make([]byte, 0, cap(b)), a.Fields)
+		b = append(b, `"value":`...)
+		b = appendString(b, scratch)
+		clear(scratch[:cap(scratch)])
+	} else {
+		b = appendValue(b, a.Value)
+		if encodingOf(a.Value) != encodingUTF8 {
+			b = append(b, `,"encoding":"base64"`...)
+		}
+	}
+	b = append(b, `,"version":"`...)
+	b = append(b, a.Version...)
+	return append(b, "\"}}\n"...)
+}
+
+// grow makes room for the whole answer at once: growing step by step would leave copies of the value behind.
+func grow(b []byte, a *proxy.Answer) []byte {
+	n := 1024 + a.Value.Len()*6
+	for _, f := range a.Fields {
+		// A field may be quoted twice, and a byte takes at most six each time.
+		n += (len(f.Name)+f.Value.Len())*12 + 16
+	}
+	for k, v := range a.Metadata {
+		n += (len(k)+len(v))*6 + 16
+	}
+	return slices.Grow(b, n)
+}
+
+const (
+	encodingUTF8   = "utf-8"
+	encodingBase64 = "base64"
+)
+
+func encodingOf(v secret.Value) string {
+	if utf8.Valid(v.Reveal()) {
+		return encodingUTF8
+	}
+	return encodingBase64
+}
+
+func appendValue(b []byte, v secret.Value) []byte {
+	b = append(b, `"value":`...)
+	if encodingOf(v) == encodingUTF8 {
+		return appendString(b, v.Reveal())
+	}
+	b = append(b, '"')
+	b = base64.StdEncoding.AppendEncode(b, v.Reveal())
+	return append(b, '"')
+}
+
+func appendFields(b []byte, fields []secret.Field) []byte {
+	b = append(b, '{')
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, f.Name)
+		b = append(b, ':')
+		b = appendString(b, f.Value.Reveal())
+	}
+	return append(b, '}')
+}
+
+func appendStringMap(b []byte, m map[string]string) []byte {
+	b = append(b, '{')
+	names := make([]string, 0, len(m))
+	for k := range m {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	for i, k := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, k)
+		b = append(b, ':')
+		b = appendString(b, m[k])
+	}
+	return append(b, '}')
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendString quotes s (valid UTF-8) as JSON. U+2028 and U+2029 are escaped so that the text is JavaScript too.
+func appendString[T string | []byte](b []byte, s T) []byte {
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c != 0xE2 {
+			continue
+		}
+		if c == 0xE2 {
+			if i+2 < len(s) && s[i+1] == 0x80 && s[i+2]&^1 == 0xA8 {
+				b = append(b, s[start:i]...)
+				b = append(b, `\u202`...)
+				b = append(b, hexDigits[s[i+2]&0xF])
+				i += 2
+				start = i + 1
+			}
+			continue
+		}
+		b = append(b, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\r':
+			b = append(b, '\\', 'r')
+		case '\t':
+			b = append(b, '\\', 't')
+		default:
+			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xF])
+		}
+		start = i + 1
+	}
+	b = append(b, s[start:]...)
+	return append(b, '"')
+}

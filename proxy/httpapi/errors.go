@@ -1,0 +1,62 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/api"
+)
+
+const internalMessage = "internal error; the log of the server has the details"
+
+// challenges are the error codes of RFC 6750 section 3.1 for what is answered with 401.
+var challenges = map[api.Code]string{
+	api.Unauthenticated: `Bearer realm="keyhole"`,
+	api.TokenExpired:    `Bearer realm="keyhole", error="invalid_token", error_description="the token has expired"`,
+	api.TokenInvalid:    `Bearer realm="keyhole", error="invalid_token"`,
+	api.TokenRevoked:    `Bearer realm="keyhole", error="invalid_token", error_description="the token is revoked"`,
+	api.UnknownKey:      `Bearer realm="keyhole", error="invalid_token", error_description="unknown key"`,
+}
+
+// writeError answers with the native dialect's error shape. Anything that is not a *proxy.Error is a bare 500.
+func writeError(w http.ResponseWriter, err error) {
+	var e *proxy.Error
+	if !errors.As(err, &e) {
+		e = &proxy.Error{Code: api.Internal, Message: internalMessage}
+	}
+	body := api.ErrorBody{Error: api.Error{
+		Code: e.Code, Message: e.Message, Decision: e.Decision, Rule: e.Rule, RetryAfterMS: e.RetryAfter.Milliseconds(),
+	}}
+	h := w.Header()
+	if c, ok := challenges[e.Code]; ok {
+		h.Set("WWW-Authenticate", c)
+	}
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	if e.Decision != "" {
+		h["X-Keyhole-Decision"] = []string{e.Decision}
+	}
+	writeJSON(w, e.Code.Status(), body)
+}
+
+// writeJSON is for answers without secret values.
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		status, b = http.StatusInternalServerError, []byte(`{"error":{"code":"internal","message":"`+internalMessage+`"}}`)
+	}
+	b = append(b, '\n')
+	h := w.Header()
+	h["Content-Type"] = headerJSON
+	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}
+
+func typeName(v any) string { return fmt.Sprintf("%T", v) }

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+const (
+	secretsPrefix = "/v1/secrets/"
+	runtimePrefix = "/api/runtime/secrets/"
+)
+
+// route is the one router. It works on the path as net/url has decoded it, exactly once, and never cleans it: a mux
+// would redirect "//" and "..", and take HEAD for GET.
+func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
+	if _, ok := r.Header["Origin"]; ok {
+		return fail(api.PolicyDenied, "requests from browsers are refused: secrets are for servers, so there is no CORS here")
+	}
+	path := r.URL.Path
+	if rest, ok := strings.CutPrefix(path, secretsPrefix); ok {
+		return n.secret(w, r, rest)
+	}
+	if rest, ok := strings.CutPrefix(path, runtimePrefix); ok {
+		return n.runtimeSecret(w, r, rest)
+	}
+	var handle func(http.ResponseWriter, *http.Request) error
+	switch path {
+	case "/v1/secrets":
+		handle = n.list
+	case "/v1/whoami":
+		handle = n.whoami
+	case "/healthz":
+		handle = n.healthz
+	case "/readyz":
+		handle = n.readyz
+	case "/.well-known/jwks.json":
+		handle = n.wellKnownJWKS
+	default:
+		return fail(api.UnknownRoute, "no such route; see the API documentation for /v1")
+	}
+	if err := allow(w, r, http.MethodGet); err != nil {
+		return err
+	}
+	return handle(w, r)
+}
+
+// secret serves /v1/secrets/{path}.
+func (n *Native) secret(w http.ResponseWriter, r *http.Request, rest string) error {
+	name, verb, hasVerb := strings.Cut(rest, ":")
+	if hasVerb {
+		return fail(api.InvalidPath, fmt.Sprintf("%.40q is no verb of a secret", verb))
+	}
+	if err := allow(w, r, http.MethodGet, http.MethodPut); err != nil {
+		return err
+	}
+	if r.Method == http.MethodPut {
+		return n.put(w, r, name)
+	}
+	return n.get(w, r, name)
+}
+
+func (n *Native) runtimeSecret(w http.ResponseWriter, r *http.Request, rest string) error {
+	if strings.Contains(rest, ":") {
+		return fail(api.InvalidPath, "a name holds no colon")
+	}
+	if err := allow(w, r, http.MethodGet); err != nil {
+		return err
+	}
+	return n.getName(w, r, rest)
+}
+
+// parsePath is the one path parser of the surface.
+func parsePath(s string) (secret.Path, error) {
+	p, err := secret.ParsePath(s)
+	if err != nil {
+		return p, fail(api.InvalidPath, err.Error())
+	}
+	return p, nil
+}
+
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
+	for _, m := range methods {
+		if r.Method == m {
+			return nil
+		}
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	return fail(api.MethodNotAllowed, "this route takes "+strings.Join(methods, " and "))
+}
+
+func fail(code api.Code, message string) error { return &proxy.Error{Code: code, Message: message} }
