@@ -1,0 +1,166 @@
+// Package app turns a configuration into the running parts of Keyhole: it is the only wiring there is. What it may build
+// is passed in as Drivers; the lists are the packages app/full (server and CLI) and app/edge (functions).
+//
+// Laws: New makes no network call and reads only what the configuration names; a key of the configuration that this
+// build cannot honour is an error, never ignored; whatever New opened, Close closes, in the reverse order.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/cache"
+	"github.com/keyhole-edge/keyhole/proxy/httpapi"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+	"github.com/keyhole-edge/keyhole/proxy/state"
+	"github.com/keyhole-edge/keyhole/wasm"
+)
+
+// Options are what the process decides, not the configuration. The zero value is usable.
+type Options struct {
+	Surface string               // what records call requests; "" means "native"
+	Getenv  func(string) string  // nil: os.Getenv
+	Wall    func() time.Time     // nil: time.Now
+	Mono    func() time.Duration // nil: the runtime's monotonic clock
+	Logger  *slog.Logger         // nil: discard
+}
+
+// App is everything behind the listeners.
+type App struct {
+	Proxy  *proxy.Proxy
+	Native *httpapi.Native
+
+	config  *config.Config
+	policy  *wasm.Chain
+	log     *slog.Logger
+	closers []func() error
+}
+
+// New builds the parts. The App must be closed. Start comes before the first request.
+func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, err error) {
+	if err := unsupported(c); err != nil {
+		return nil, err
+	}
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &App{config: c, log: o.Logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	b := builder{app: a, env: Env{Config: c, Getenv: o.Getenv, Wall: o.Wall, Logger: o.Logger}, drivers: d, options: o}
+	if err := b.build(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Start reads the shared state and finishes what an earlier process left unfinished.
+func (a *App) Start(ctx context.Context) error { return a.Proxy.Start(ctx) }
+
+// PolicyDigest names what decides.
+func (a *App) PolicyDigest() string { return a.policy.Digest() }
+
+// Close closes every part, the audit log last but for its sink, so that it is sealed.
+func (a *App) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(a.closers) {
+		errs = append(errs, c())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+// builder carries what the steps of New share.
+type builder struct {
+	app     *App
+	env     Env
+	drivers Drivers
+	options Options
+}
+
+func (b *builder) closing(c func() error) { b.app.closers = append(b.app.closers, c) }
+
+func (b *builder) build(ctx context.Context) error {
+	c := b.env.Config
+	log, err := b.audit()
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	verifier, jwks, err := b.identity()
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	if b.app.policy, err = b.policy(ctx); err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	store, err := b.state()
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	mounts, err := b.mounts()
+	if err != nil {
+		return err
+	}
+	values, err := b.cache(log)
+	if err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	b.app.Proxy, err = proxy.New(proxy.Config{
+		Region: c.Region, Verifier: verifier, Authorizer: b.app.policy, Cache: values, State: store, Audit: log,
+		Mounts: mounts, Labels: labelRules(c.Labels), Check: c.State.Check, MaxBlind: c.State.MaxBlind,
+		Wall: b.options.Wall, Mono: b.options.Mono, Logger: b.options.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	b.app.Native, err = httpapi.NewNative(httpapi.Config{
+		Proxy: b.app.Proxy, JWKS: func() []byte { return jwks }, TrustedProxies: c.Listen.TrustedProxies,
+		Surface: b.options.Surface, Logger: b.options.Logger,
+	})
+	return err
+}
+
+func (b *builder) state() (state.Store, error) {
+	open, ok := b.drivers.States[b.env.Config.State.Type]
+	if !ok {
+		return nil, notLinked("state.type", b.env.Config.State.Type)
+	}
+	s, err := open(b.env, b.env.Config.State)
+	if err == nil {
+		b.closing(s.Close)
+	}
+	return s, err
+}
+
+func (b *builder) cache(log *audit.Log) (*cache.Cache, error) {
+	c, err := cache.New(cache.Config{
+		Entries: b.env.Config.Cache.Entries, Bytes: int64(b.env.Config.Cache.Bytes),
+		Tag:  func(s *secret.Secret) [16]byte { return log.SecretMAC(s) },
+		Wall: b.options.Wall, Mono: b.options.Mono, Logger: b.options.Logger,
+	})
+	if err == nil {
+		b.closing(c.Close)
+	}
+	return c, err
+}
+
+func notLinked(key, name string) error {
+	return fmt.Errorf("%s: this build has no driver for %q", key, name)
+}

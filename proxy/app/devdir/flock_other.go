@@ -1,0 +1,10 @@
+//go:build !unix
+
+package devdir
+
+import (
+	"errors"
+	"os"
+)
+
+func lockFile(*os.File) error { return errors.New("servers run on Linux and macOS") }

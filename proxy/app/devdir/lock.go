@@ -1,0 +1,84 @@
+package devdir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// ErrInUse is wrapped where another process works in the directory. Use its server, or stop it.
+var ErrInUse = errors.New("the directory is in use")
+
+// Lock keeps other servers, and commands that work without one, out of a directory.
+type Lock struct{ f *os.File }
+
+// TakeLock locks dir or fails with ErrInUse, naming the process that holds it. The lock goes with the process,
+// whatever ends it.
+func TakeLock(dir string) (*Lock, error) {
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the directory: %w", err)
+	}
+	if err := lockFile(f); err != nil {
+		pid, _ := os.ReadFile(path)
+		_ = f.Close()
+		return nil, fmt.Errorf("%w: process %s works in %s", ErrInUse, strings.TrimSpace(string(pid)), dir)
+	}
+	if err := errors.Join(f.Truncate(0), writeAt(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("locking the directory: %w", err)
+	}
+	return &Lock{f}, nil
+}
+
+func writeAt(f *os.File, s string) error {
+	_, err := f.WriteAt([]byte(s), 0)
+	return err
+}
+
+// Release unlocks. The file stays: removing it would let two processes lock two files of one name.
+func (l *Lock) Release() error { return l.f.Close() }
+
+// Server is where the server of a directory answers.
+type Server struct {
+	PID    int    `json:"pid"`
+	Native string `json:"native"` // URL
+	Admin  string `json:"admin"`  // URL, "" where the listener is off
+}
+
+const serverFile = "server.json"
+
+// Announce writes server.json; the function it returns removes it. Whoever holds the lock calls it.
+func Announce(dir string, s Server) (func(), error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, serverFile)
+	temp := path + ".new"
+	if err := os.WriteFile(temp, append(data, '\n'), 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return nil, err
+	}
+	return func() { _ = os.Remove(path) }, nil
+}
+
+// Find reads server.json. It means something only while the directory is locked: a killed server leaves it behind.
+func Find(dir string) (s Server, ok bool, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, serverFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	return s, err == nil && s.Native != "", err
+}

@@ -1,0 +1,34 @@
+package app
+
+import (
+	"crypto/ed25519"
+	"log/slog"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+	"github.com/keyhole-edge/keyhole/proxy/state"
+)
+
+// Drivers are the concrete mechanisms a deployable links, by the type names of the configuration. They are passed in, so
+// that a binary holds exactly what its list names.
+type Drivers struct {
+	Documents map[string]func(data []byte) (*strictjson.Node, error) // by file extension, such as ".yaml"
+	Upstreams map[string]func(Env, config.Upstream) (secret.Upstream, error)
+	States    map[string]func(Env, config.State) (state.Store, error)
+	Sinks     map[string]func(Env, config.Sink) (audit.Sink, error)
+}
+
+// Env is what every driver may use.
+type Env struct {
+	Config   *config.Config
+	Getenv   func(string) string
+	Wall     func() time.Time
+	Logger   *slog.Logger
+	AuditKey ed25519.PrivateKey // for sinks that start a file
+}
+
+// Resolve reads what a reference of the configuration leads to.
+func (e Env) Resolve(r config.Ref) ([]byte, error) { return r.Resolve(e.Config.Dir, e.Getenv) }

@@ -1,0 +1,38 @@
+// Package edge is the list of drivers that the functions link. What is not here is not in their binaries: their size and
+// start time are the product.
+package edge
+
+import (
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+	"github.com/keyhole-edge/keyhole/proxy/state"
+)
+
+// Drivers makes a new list each time: full adds to it.
+func Drivers() app.Drivers {
+	return app.Drivers{
+		Documents: map[string]func([]byte) (*strictjson.Node, error){".json": parseJSON},
+		Upstreams: map[string]func(app.Env, config.Upstream) (secret.Upstream, error){},
+		States:    map[string]func(app.Env, config.State) (state.Store, error){"memory": openMemory},
+		Sinks:     map[string]func(app.Env, config.Sink) (audit.Sink, error){"file": openFileSink},
+	}
+}
+
+func parseJSON(data []byte) (*strictjson.Node, error) {
+	return strictjson.Parse(data, strictjson.Limits{})
+}
+
+func openMemory(e app.Env, _ config.State) (state.Store, error) {
+	return state.NewMemory(state.MemoryConfig{Wall: e.Wall})
+}
+
+func openFileSink(e app.Env, s config.Sink) (audit.Sink, error) {
+	durability := audit.Process
+	if e.Config.Audit.Durability == "strict" {
+		durability = audit.Strict
+	}
+	return audit.NewFileSink(audit.FileConfig{Path: e.Config.Abs(s.File.Path), Durability: durability, Wall: e.Wall})
+}

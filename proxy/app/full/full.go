@@ -1,0 +1,45 @@
+// Package full is the list of drivers that the server and CLI link: all there are.
+package full
+
+import (
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/app/edge"
+	"github.com/keyhole-edge/keyhole/proxy/app/yamlconf"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+	"github.com/keyhole-edge/keyhole/proxy/state"
+	"github.com/keyhole-edge/keyhole/proxy/state/boltstore"
+	"github.com/keyhole-edge/keyhole/proxy/upstream/embedded"
+)
+
+// Drivers are those of package edge and what only a server needs.
+func Drivers() app.Drivers {
+	d := edge.Drivers()
+	d.Documents[".yaml"] = yamlconf.Parse
+	d.Documents[".yml"] = yamlconf.Parse
+	d.Upstreams["embedded"] = openEmbedded
+	d.States["file"] = openFileState
+	return d
+}
+
+func openEmbedded(e app.Env, u config.Upstream) (secret.Upstream, error) {
+	text, err := e.Resolve(u.Embedded.Key)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	key, err := embedded.ParseKey(text)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	path := e.Config.Abs(u.Embedded.Path)
+	v, err := embedded.Open(embedded.Config{Path: path, Key: key, Wall: e.Wall, Logger: e.Logger})
+	return v, app.NameHolder(path, err, embedded.ErrLocked)
+}
+
+func openFileState(e app.Env, s config.State) (state.Store, error) {
+	path := e.Config.Abs(s.File.Path)
+	store, err := boltstore.Open(boltstore.Config{Path: path, Wall: e.Wall})
+	return store, app.NameHolder(path, err, boltstore.ErrLocked)
+}

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/httpapi"
+)
+
+// Timeouts of the listeners. A request has requestTimeout to arrive whole; its answer has as long again.
+const (
+	readHeaderTimeout = 5 * time.Second
+	requestTimeout    = 10 * time.Second
+	idleTimeout       = 120 * time.Second
+	drainTimeout      = 15 * time.Second
+)
+
+// Server is the listeners of a running app.
+type Server struct {
+	app     *App
+	servers []*http.Server
+	lns     []net.Listener
+	native  net.Listener
+	admin   net.Listener
+}
+
+// Listen opens every configured listener, so that a port in use is an error before anything is served.
+func (a *App) Listen() (*Server, error) {
+	l := a.config.Listen
+	s := &Server{app: a}
+	var err error
+	if s.native, err = s.open("listen.native", l.Native.Address, a.Native); err != nil {
+		return nil, err
+	}
+	if l.Admin != "" {
+		if s.admin, err = s.open("listen.admin", l.Admin, a.admin()); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Server) open(key, address string, h http.Handler) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: listening on %s: %w; stop what holds it or choose another address", key, address, err)
+	}
+	s.lns = append(s.lns, ln)
+	s.servers = append(s.servers, &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      2 * requestTimeout,
+		IdleTimeout:       idleTimeout,
+		// net/http adds 4 KiB to what it is told.
+		MaxHeaderBytes: httpapi.MaxHeaderBytes - 4<<10,
+		ErrorLog:       slog.NewLogLogger(s.app.log.Handler(), slog.LevelDebug),
+	})
+	return ln, nil
+}
+
+// NativeAddr is where the native API answers.
+func (s *Server) NativeAddr() net.Addr { return s.native.Addr() }
+
+// AdminAddr is where the admin listener answers, nil where it is off.
+func (s *Server) AdminAddr() net.Addr {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.Addr()
+}
+
+// Serve answers until ctx is done, then lets the requests under way finish and returns nil. It closes the listeners, not
+// the app.
+func (s *Server) Serve(ctx context.Context) error {
+	failed := make(chan error, len(s.servers))
+	for i, srv := range s.servers {
+		go func() { failed <- srv.Serve(s.lns[i]) }()
+	}
+	var err error
+	running := len(s.servers)
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		running--
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	for _, srv := range s.servers {
+		if e := srv.Shutdown(drain); e != nil {
+			// Whoever has not read the answer by now loses the connection.
+			err = errors.Join(err, srv.Close())
+		}
+	}
+	for range running {
+		<-failed
+	}
+	return err
+}
+
+// Close closes the listeners of a server that is not going to serve.
+func (s *Server) Close() error {
+	s.close()
+	return nil
+}
+
+func (s *Server) close() {
+	for _, ln := range s.lns {
+		_ = ln.Close()
+	}
+}

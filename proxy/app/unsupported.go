@@ -1,0 +1,34 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+)
+
+// unsupported names every setting of c that asks for what this build does not do. A setting is never ignored: whoever
+// wrote it relies on it.
+func unsupported(c *config.Config) error {
+	var errs []error
+	refuse := func(set bool, key, what string) {
+		if set {
+			errs = append(errs, fmt.Errorf("%s: %s is not supported by this version; remove the key", key, what))
+		}
+	}
+	refuse(c.Listen.AWS.Address != "", "listen.aws", "the AWS dialect")
+	refuse(c.Listen.Vault.Address != "", "listen.vault", "the Vault dialect")
+	refuse(c.Listen.Native.TLS != nil, "listen.native.tls", "TLS on the listener")
+	refuse(len(c.Identity.Trust) > 0, "identity.trust", "taking tokens of other issuers")
+	refuse(c.Cache.SecondLevel.Enabled, "cache.second_level.enabled", "the second cache level")
+	refuse(c.Limits.RequestsPerSecond > 0, "limits.requests_per_second", "rate limiting")
+	refuse(c.Limits.PerPrincipal > 0, "limits.per_principal", "rate limiting")
+	refuse(c.Telemetry.OTLP != "", "telemetry.otlp", "OTLP export")
+	for i, p := range c.Policy.Chain {
+		refuse(!p.Verify.IsZero(), fmt.Sprintf("policy.chain[%d].verify", i), "verifying signed bundles")
+	}
+	return errors.Join(errs...)
+}
+
+// Validate says whether this build can run c, as far as that can be known without opening anything.
+func Validate(c *config.Config) error { return unsupported(c) }
