@@ -59,6 +59,15 @@ func parseInto(root *Node, data []byte, l Limits) error {
 	return p.document(root)
 }
 
+type parser struct {
+	data      []byte
+	pos       int
+	line      int
+	lineStart int // offset of the first byte of the line; newlines occur between tokens only
+	nodes     int
+	limits    Limits
+}
+
 func (p *parser) document(root *Node) error {
 	p.space()
 	if err := p.value(root, 0); err != nil {
