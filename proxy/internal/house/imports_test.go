@@ -48,7 +48,7 @@ var layout = map[string][]string{
 	"proxy/app/edge":     join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config"}),
 
 	"client":               {"proxy/api"},
-	"cmd/keyhole":          join(vocabulary, []string{"proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/full"}),
+	"cmd/keyhole":          join(vocabulary, []string{"proxy/audit", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/full"}),
 	"functions/internal/*": nil,
 	"functions/*":          {"functions/internal/*", "proxy/app", "proxy/app/edge"},
 }

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
+)
+
+// What a new directory holds, and what the printed token may do.
+const (
+	seedPath  = "web/production/STRIPE_KEY"
+	seedBody  = `{"value":"sk_test_keyhole_demo_not_a_real_key","metadata":{"owner":"payments"},"if_version":"0"}`
+	devScopes = "read:web/production/** list:web/production/**"
+	devBase   = "web/production"
+)
+
+func devCommand() *cobra.Command {
+	var f serverFlags
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything on this machine, without any set-up",
+		Long: `Run a server with an embedded vault in a directory of its own, made when missing, with one example
+secret in it. It prints a curl line that works. Everything stays in the directory for the next start.`,
+		Args: args(0, 0, "keyhole dev [--dir DIR]"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fresh, err := devdir.Create(dir, f.listen)
+			if err != nil {
+				return err
+			}
+			return runServer(cmd.Context(), filepath.Join(dir, devdir.ConfigFile), f, func(r *running) error {
+				if fresh {
+					if err := seed(cmd.Context(), r); err != nil {
+						return fmt.Errorf("seeding the example secret: %w", err)
+					}
+				}
+				return greet(cmd.OutOrStdout(), dir, r)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", defaultDir, "directory to work in")
+	f.add(cmd)
+	return cmd
+}
+
+// seed writes the example secret the way every secret is written: decided and recorded.
+func seed(ctx context.Context, r *running) (err error) {
+	token, err := app.Issue(r.config, os.Getenv, app.TokenRequest{Scope: "write:" + seedPath, Subject: "dev", TTL: seedTTL})
+	if err != nil {
+		return err
+	}
+	c, err := newClient("http://in-process.invalid", token, r.app.InProcess())
+	if err != nil {
+		return err
+	}
+	_, _, err = c.do(ctx, http.MethodPut, secretURL(seedPath), []byte(seedBody))
+	return err
+}
+
+func greet(w io.Writer, dir string, r *running) error {
+	token, err := app.Issue(r.config, os.Getenv, app.TokenRequest{
+		Scope: devScopes, Base: devBase, Subject: "dev", TTL: min(devTTL, r.config.Identity.MaxTTL),
+	})
+	if err != nil {
+		return err
+	}
+	if err := recordIssued(r.config, devScopes, "dev"); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, `Keyhole is serving on %s
+
+  curl -H "Authorization: Bearer %s" \
+    %s/v1/secrets/%s
+
+audit log  %s
+policy     %s (%s)
+`, r.native, token, r.native, seedPath, r.config.Abs(auditFile(r.config)), policyNames(r.config), r.app.PolicyDigest())
+	return err
+}
+
+func auditFile(c *config.Config) string {
+	for _, s := range c.Audit.Sinks {
+		if s.File != nil {
+			return s.File.Path
+		}
+	}
+	return ""
+}
+
+func policyNames(c *config.Config) string {
+	var names []string
+	for _, p := range c.Policy.Chain {
+		names = append(names, p.Bundle.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+var errNoAudit = errors.New("the configuration has no audit file")

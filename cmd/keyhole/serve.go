@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
+	"github.com/keyhole-edge/keyhole/proxy/app/full"
+)
+
+// serverFlags are what dev and serve share.
+type serverFlags struct {
+	listen   string
+	logLevel string
+}
+
+func (f *serverFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.listen, "listen", "", "address of the native API, HOST:PORT; port 0 takes any free one")
+	cmd.Flags().StringVar(&f.logLevel, "log-level", "", "debug, info, warn or error")
+}
+
+func serveCommand() *cobra.Command {
+	var f serverFlags
+	var file string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run a server",
+		Args:  args(0, 0, "keyhole serve --config FILE"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				file = os.Getenv("KEYHOLE_CONFIG")
+			}
+			if file == "" {
+				return usage("no configuration; use --config FILE or KEYHOLE_CONFIG")
+			}
+			return runServer(cmd.Context(), file, f, func(*running) error { return nil })
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration file (KEYHOLE_CONFIG)")
+	f.add(cmd)
+	return cmd
+}
+
+// running is a server that is about to answer.
+type running struct {
+	app    *app.App
+	config *config.Config
+	native string // URL
+}
+
+// runServer loads, locks, builds, listens, then serves until ctx is done. ready runs when the listeners are open.
+func runServer(ctx context.Context, file string, f serverFlags, ready func(*running) error) (err error) {
+	c, err := full.Drivers().Load(file, f.environ())
+	if err != nil {
+		return err
+	}
+	log, err := logger(c.Log.Level, c.Log.Format)
+	if err != nil {
+		return err
+	}
+	lock, err := devdir.TakeLock(c.Dir)
+	if err != nil {
+		return &failure{code: exitFailed, err: err, hint: "stop that process, or use its server"}
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	a, err := app.New(ctx, c, full.Drivers(), app.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	s, err := a.Listen()
+	if err != nil {
+		return err
+	}
+	where := devdir.Server{PID: os.Getpid(), Native: "http://" + s.NativeAddr().String()}
+	if admin := s.AdminAddr(); admin != nil {
+		where.Admin = "http://" + admin.String()
+	}
+	if err := ready(&running{app: a, config: c, native: where.Native}); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	withdraw, err := devdir.Announce(c.Dir, where)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	defer withdraw()
+	warnPlainHTTP(log, s.NativeAddr())
+	log.Info("serving", "native", where.Native, "admin", where.Admin, "policy", a.PolicyDigest(), "version", version())
+	err = s.Serve(ctx)
+	log.Info("stopped")
+	return err
+}
+
+// environ lets flags override the file the way variables do: with the same checks and the same errors.
+func (f serverFlags) environ() []string {
+	env := os.Environ()
+	if f.listen != "" {
+		env = append(env, "KEYHOLE__LISTEN__NATIVE="+f.listen)
+	}
+	if f.logLevel != "" {
+		env = append(env, "KEYHOLE__LOG__LEVEL="+f.logLevel)
+	}
+	return env
+}
+
+func warnPlainHTTP(log *slog.Logger, a net.Addr) {
+	if t, ok := a.(*net.TCPAddr); ok && !t.IP.IsLoopback() {
+		log.Warn("serving plain HTTP on an address that is not loopback; TLS must end in front of it", "address", fmt.Sprint(a))
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func auditTailCommand() *cobra.Command {
+	var t target
+	var follow bool
+	count := 10
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Print the last records of the audit log, one JSON line each",
+		Args:  args(0, 0, "keyhole audit tail"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadConfig(&t)
+			if err != nil {
+				return err
+			}
+			if auditFile(c) == "" {
+				return errNoAudit
+			}
+			return tail(cmd.Context(), cmd.OutOrStdout(), c.Abs(auditFile(c)), count, follow)
+		},
+	}
+	t.operatorFlags(cmd)
+	cmd.Flags().IntVarP(&count, "lines", "n", 10, "how many records")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as records come")
+	return cmd
+}
+
+// tail prints whole lines only. A file that is replaced, as after a failed write, is followed by name.
+func tail(ctx context.Context, w io.Writer, path string, count int, follow bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	last := make([][]byte, 0, max(count, 0))
+	in := bufio.NewReaderSize(f, 1<<16)
+	var partial []byte
+	for {
+		line, err := in.ReadBytes('\n')
+		partial = append(partial, line...)
+		if err == nil {
+			if count > 0 {
+				if len(last) == count {
+					last = append(last[:0], last[1:]...)
+				}
+				last = append(last, partial)
+			}
+			partial = nil
+			continue
+		}
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+		break
+	}
+	for _, l := range last {
+		if _, err := w.Write(l); err != nil {
+			return err
+		}
+	}
+	for follow {
+		line, err := in.ReadBytes('\n')
+		partial = append(partial, line...)
+		if err == nil {
+			if _, err := w.Write(partial); err != nil {
+				return err
+			}
+			partial = nil
+			continue
+		}
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+		if replaced(f, path) {
+			return tail(ctx, w, path, 1<<20, true)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func replaced(f *os.File, path string) bool {
+	now, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	was, err := f.Stat()
+	return err == nil && !os.SameFile(was, now)
+}

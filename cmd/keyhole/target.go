@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
+	"github.com/keyhole-edge/keyhole/proxy/app/full"
+)
+
+const defaultDir = ".keyhole"
+
+// target says which Keyhole a command speaks to: one at a URL, or that of a directory or configuration file.
+type target struct {
+	dir    string
+	config string
+	url    string
+	token  string
+}
+
+func (t *target) operatorFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.dir, "dir", "", `directory of "keyhole dev" (default "`+defaultDir+`")`)
+	cmd.Flags().StringVar(&t.config, "config", "", "configuration file of a server on this machine")
+}
+
+func (t *target) flags(cmd *cobra.Command) {
+	t.operatorFlags(cmd)
+	cmd.Flags().StringVar(&t.url, "url", "", "URL of a Keyhole server (KEYHOLE_URL)")
+	cmd.Flags().StringVar(&t.token, "token", "", "token to send to it (KEYHOLE_TOKEN)")
+}
+
+// resolve settles which of the ways is meant. A way given as a flag wins over the environment.
+func (t *target) resolve() error {
+	given := 0
+	for _, v := range []string{t.dir, t.config, t.url} {
+		if v != "" {
+			given++
+		}
+	}
+	if given > 1 {
+		return usage("--dir, --config and --url exclude each other")
+	}
+	if given == 0 {
+		t.url = os.Getenv("KEYHOLE_URL")
+	}
+	if t.url != "" {
+		if t.token == "" {
+			t.token = os.Getenv("KEYHOLE_TOKEN")
+		}
+		if t.token == "" {
+			return usage("no token for %s; set KEYHOLE_TOKEN or use --token", t.url)
+		}
+		return nil
+	}
+	if t.token != "" {
+		return usage("--token goes with --url; a directory has its own key")
+	}
+	if t.config == "" && t.dir == "" {
+		t.dir = defaultDir
+	}
+	return nil
+}
+
+// isDev reports whether the target is a directory, where values may be given on the command line.
+func (t *target) isDev() bool { return t.url == "" && t.config == "" }
+
+func (t *target) file() string {
+	if t.config != "" {
+		return t.config
+	}
+	return filepath.Join(t.dir, devdir.ConfigFile)
+}
+
+// load reads the configuration of a target that is not a URL.
+func (t *target) load() (*config.Config, error) {
+	c, err := full.Drivers().Load(t.file(), os.Environ())
+	if errors.Is(err, fs.ErrNotExist) && t.isDev() {
+		return nil, &failure{code: exitFailed, err: fmt.Errorf("%s is no directory of keyhole dev: %w", t.dir, err),
+			hint: `run "keyhole dev" first, or name a server with --url or KEYHOLE_URL`}
+	}
+	return c, err
+}
+
+// client connects to the target. scopes are what a token of the directory's own key must permit; at a URL the caller's
+// token decides. The client must be closed.
+func (t *target) client(ctx context.Context, scopes string) (*client, error) {
+	if err := t.resolve(); err != nil {
+		return nil, err
+	}
+	if t.url != "" {
+		return newClient(t.url, t.token, nil)
+	}
+	c, err := t.load()
+	if err != nil {
+		return nil, err
+	}
+	token, err := app.Issue(c, os.Getenv, app.TokenRequest{Scope: scopes, Subject: "cli", TTL: time.Minute})
+	if err != nil {
+		return nil, err
+	}
+	lock, server, err := lockOrFind(ctx, c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if lock == nil {
+		return newClient(server.Native, token, nil)
+	}
+	a, err := app.New(ctx, c, full.Drivers(), app.Options{Surface: "cli"})
+	if err == nil {
+		err = a.Start(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	cl, err := newClient("http://in-process.invalid", token, a.InProcess())
+	if err != nil {
+		return nil, errors.Join(err, a.Close(), lock.Release())
+	}
+	cl.close = func() error { return errors.Join(a.Close(), lock.Release()) }
+	return cl, nil
+}
+
+// lockOrFind takes the directory's lock, or finds the server that holds it. A holder without an announced address is
+// starting, stopping, or a command like this one: it is waited for.
+func lockOrFind(ctx context.Context, dir string) (*devdir.Lock, devdir.Server, error) {
+	deadline := time.NewTimer(5 * time.Second)
+	defer deadline.Stop()
+	for {
+		lock, err := devdir.TakeLock(dir)
+		if err == nil {
+			return lock, devdir.Server{}, nil
+		}
+		if !errors.Is(err, devdir.ErrInUse) {
+			return nil, devdir.Server{}, err
+		}
+		if server, ok, ferr := devdir.Find(dir); ferr == nil && ok && alive(server.PID) {
+			return nil, server, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, devdir.Server{}, ctx.Err()
+		case <-deadline.C:
+			return nil, devdir.Server{}, &failure{code: exitUnavailable, err: err}
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

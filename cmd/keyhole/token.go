@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
+)
+
+const (
+	defaultTokenTTL = 15 * time.Minute
+	devTTL          = time.Hour
+	seedTTL         = time.Minute
+	maxTokenBytes   = 8 << 10
+)
+
+func tokenCommand() *cobra.Command {
+	return group("token", "Create and inspect access tokens", tokenCreateCommand(), tokenInspectCommand())
+}
+
+func tokenCreateCommand() *cobra.Command {
+	var t target
+	var scopes []string
+	var base, subject string
+	ttl := defaultTokenTTL
+	cmd := &cobra.Command{
+		Use:   "create --scope ACTION:PATTERN",
+		Short: "Sign an access token with the directory's key and print it",
+		Args:  args(0, 0, "keyhole token create --scope ACTION:PATTERN …"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(scopes) == 0 {
+				return usage("no --scope; for example --scope 'read:web/production/*'")
+			}
+			if err := t.resolve(); err != nil {
+				return err
+			}
+			if t.url != "" {
+				return usage("tokens are signed with the key of a directory; use --dir or --config")
+			}
+			c, err := t.load()
+			if err != nil {
+				return err
+			}
+			scope := strings.Join(scopes, " ")
+			token, err := app.Issue(c, os.Getenv, app.TokenRequest{Scope: scope, Base: base, Subject: subject, TTL: ttl})
+			if err != nil {
+				return &failure{code: exitUsage, err: err}
+			}
+			// The record comes before the token, as everywhere.
+			if err := recordIssued(c, scope, subject); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+			return err
+		},
+	}
+	t.operatorFlags(cmd)
+	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "what the token permits, ACTION:PATTERN; any number of times, or several in one, separated by spaces")
+	cmd.Flags().StringVar(&base, "base", "", "path that short names are resolved against")
+	cmd.Flags().StringVar(&subject, "subject", "local", "who the token is for")
+	cmd.Flags().DurationVar(&ttl, "ttl", defaultTokenTTL, "how long it is valid")
+	return cmd
+}
+
+// recordIssued appends to the command line's own log: the server holds the other one.
+func recordIssued(c *config.Config, scope, subject string) error {
+	sink := auditFile(c)
+	if sink == "" {
+		return errNoAudit
+	}
+	file := filepath.Join(filepath.Dir(c.Abs(sink)), filepath.Base(devdir.CLIAudit))
+	return app.RecordIssued(context.Background(), c, os.Getenv, file, scope, subject)
+}
+
+func tokenInspectCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "inspect [TOKEN]",
+		Short: "Show what a token says, without verifying it",
+		Long:  "Show what a token says. Nothing is verified. Without an argument the token is read from standard input.",
+		Args:  args(0, 1, "keyhole token inspect [TOKEN]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var text string
+			if len(args) == 1 {
+				text = args[0]
+			} else {
+				b, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxTokenBytes+2))
+				if err != nil {
+					return err
+				}
+				text = string(b)
+			}
+			info, err := app.InspectToken(strings.TrimSpace(text))
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return printJSON(cmd.OutOrStdout(), info)
+			}
+			return printToken(cmd, info)
+		},
+	}
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func printToken(cmd *cobra.Command, info app.TokenInfo) error {
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+	for _, row := range [][2]string{
+		{"issuer", info.Issuer}, {"subject", info.Subject}, {"audience", info.Audience}, {"token id", info.TokenID},
+		{"key id", info.KeyID}, {"trust", info.Trust}, {"base", info.Base}, {"scope", info.Scope},
+		{"issued", info.IssuedAt}, {"expires", info.ExpiresAt},
+	} {
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+	}
+	_, err := fmt.Fprintln(cmd.ErrOrStderr(), "not verified: this is what the token says of itself")
+	return errors.Join(w.Flush(), err)
+}

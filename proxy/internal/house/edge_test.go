@@ -1,0 +1,46 @@
+package house_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// edgeModules is all that a function may link beside this module and the standard library. Size and start of a function
+// are the product: what only a server needs (the database, the YAML parser, the command line) stays out.
+var edgeModules = []string{
+	"github.com/golang-jwt/jwt/v5",
+	"github.com/hashicorp/golang-lru/v2",
+	"github.com/oklog/ulid/v2",
+	"github.com/tetratelabs/wazero",
+	"golang.org/x/sys", // wazero asks it for the features of the processor
+}
+
+func TestEdgeLinksFewModules(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./proxy/app/edge")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	linked := slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(out)))))
+	if !slices.Contains(linked, module) {
+		t.Fatalf("go list names %q, not even this module", linked)
+	}
+	for _, mod := range linked {
+		if mod != module && !slices.Contains(edgeModules, mod) {
+			t.Errorf("proxy/app/edge links %s", mod)
+		}
+	}
+	for _, mod := range edgeModules {
+		if !slices.Contains(linked, mod) {
+			t.Errorf("proxy/app/edge links %s no more: take it off the list", mod)
+		}
+	}
+}
