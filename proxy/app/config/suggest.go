@@ -9,19 +9,11 @@ func suggest(word string, candidates []string) string {
 	}
 	best, least := "", max(1, min(3, len(word)/3))+1
 	for _, c := range candidates {
-		if plainName(c) == plainName(word) {
-			return c
-		}
 		if d := distance(word, c); d < least {
 			best, least = c, d
 		}
 	}
 	return best
-}
-
-// plainName is what remains of a name when spelling habits are taken away: maxTTL, max-ttl and max_ttl are one.
-func plainName(s string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "").Replace(s))
 }
 
 // distance counts the insertions, deletions, substitutions and swaps of neighbours (optimal string alignment) between

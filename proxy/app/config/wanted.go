@@ -14,7 +14,7 @@ import (
 // wrong reports a value of the wrong type or form.
 func (d *decoder) wrong(p *path, n *strictjson.Node, f *field, t reflect.Type) {
 	msg := "want " + wanted(f, t)
-	if n.Kind == strictjson.String && t.Kind() == reflect.Int {
+	if n.Kind == strictjson.String && t.Kind() == reflect.Int && n.Line > 0 {
 		msg += " without quotes"
 	}
 	if n.Kind != strictjson.String && t.Kind() == reflect.String && f.enum == nil {
@@ -149,7 +149,15 @@ func nearValue(n *strictjson.Node, f *field, t reflect.Type) string {
 			return "false"
 		}
 	case t.Kind() == reflect.String:
-		return suggest(text, f.enum)
+		if best := suggest(text, f.enum); best != "" {
+			return best
+		}
+		for _, value := range f.enum {
+			// warn for warning.
+			if strings.HasPrefix(text, value) {
+				return value
+			}
+		}
 	}
 	return ""
 }
