@@ -56,7 +56,8 @@ func Parse(data []byte) (*strictjson.Node, error) {
 	return &root, nil
 }
 
-// decode runs the YAML parser over exactly one document. The parser panics on some malformed comments.
+// decode runs the YAML parser over exactly one document. The parser panics where its own events surprise it; no input is
+// known to get there, and none shall end the program.
 func decode(data []byte) (doc *yaml.Node, err error) {
 	defer func() {
 		if recover() != nil {
