@@ -2,12 +2,14 @@ package embedded_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -183,8 +185,10 @@ func TestFileCutWhileOpen(t *testing.T) {
 	if _, err := v.Read(t.Context(), "web/A", secret.Current); !errors.Is(err, embedded.ErrCorrupt) {
 		t.Errorf("reading: got %v, want ErrCorrupt", err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
 	for range 2 { // a write that broke must not block the next one
-		if _, _, err := v.Write(t.Context(), "web/B", secret.Write{Secret: value("x")}); !errors.Is(err, embedded.ErrCorrupt) {
+		if _, _, err := v.Write(ctx, "web/B", secret.Write{Secret: value("x")}); !errors.Is(err, embedded.ErrCorrupt) {
 			t.Errorf("writing: got %v, want ErrCorrupt", err)
 		}
 	}

@@ -203,6 +203,21 @@ func TestOpenRefusesLockedFile(t *testing.T) {
 	wantValue(t, openVault(t, path), "web/KEY", secret.Current, "still open")
 }
 
+// While another process may be writing, pages do not hold together, and that is no damage.
+func TestOpenDoesNotLookAtLockedFile(t *testing.T) {
+	path := vaultPath(t)
+	openVault(t, path)
+	other, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.WriteAt(make([]byte, 64), 3*4096); err != nil {
+		t.Fatal(err)
+	}
+	wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrLocked)
+}
+
 // Several processes may start at once on a fresh directory: all must end up with one vault.
 func TestOpenConcurrentlyCreatesOnce(t *testing.T) {
 	path := vaultPath(t)
