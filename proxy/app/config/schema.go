@@ -60,24 +60,17 @@ func (s schemas) of(t reflect.Type) *object {
 	o := &object{fields: make([]field, 0, t.NumField())}
 	s[t] = o
 	for i := range t.NumField() {
-		sf := t.Field(i)
-		if names := list(sf.Tag.Get("variant")); names != nil {
-			o.variants = append(o.variants, variant{i, names, sf.Type})
-			continue
-		}
-		tag := sf.Tag.Get
-		f := field{
-			index: i, name: tag("key"), typ: sf.Type, doc: tag("doc"), required: tag("required"), enum: list(tag("enum")),
-			min: tag("min"), max: tag("max"), format: tag("format"), schemes: list(tag("schemes")),
-			private: tag("private") != "", shorthand: tag("shorthand") != "",
+		f := field{index: i, typ: t.Field(i).Type}
+		names, union := f.read(string(t.Field(i).Tag))
+		if names != nil {
+			o.variants = append(o.variants, variant{i, names, f.typ})
 		}
 		if f.name == "" {
 			continue
 		}
-		f.def, f.hasDef = sf.Tag.Lookup("default")
 		o.fields = append(o.fields, f)
 		last := &o.fields[len(o.fields)-1]
-		if tag("union") != "" {
+		if union {
 			o.union = last
 		}
 		if f.shorthand {
@@ -85,6 +78,48 @@ func (s schemas) of(t reflect.Type) *object {
 		}
 	}
 	return o
+}
+
+// read takes a field's tags in one pass, since each look-up by name would scan them all again, at every cold start. The
+// values hold no escapes.
+func (f *field) read(tags string) (variants []string, union bool) {
+	for {
+		name, rest, ok := strings.Cut(tags, `:"`)
+		if !ok {
+			return variants, union
+		}
+		var value string
+		value, tags, _ = strings.Cut(rest, `"`)
+		tags = strings.TrimPrefix(tags, " ")
+		switch name {
+		case "key":
+			f.name = value
+		case "doc":
+			f.doc = value
+		case "default":
+			f.def, f.hasDef = value, true
+		case "required":
+			f.required = value
+		case "enum":
+			f.enum = list(value)
+		case "min":
+			f.min = value
+		case "max":
+			f.max = value
+		case "format":
+			f.format = value
+		case "schemes":
+			f.schemes = list(value)
+		case "private":
+			f.private = true
+		case "shorthand":
+			f.shorthand = true
+		case "union":
+			union = true
+		case "variant":
+			variants = list(value)
+		}
+	}
 }
 
 // field finds a key of the object itself, without its variants.
