@@ -1,5 +1,7 @@
 package audit
 
+import "crypto/ed25519"
+
 // Encode writes r as one unsigned line of the given place, the way Append does.
 func Encode(dst []byte, r *Record, c Chain) []byte {
 	start := len(dst)
@@ -10,3 +12,11 @@ func Encode(dst []byte, r *Record, c Chain) []byte {
 
 // EncodeSigned writes r with the signature that it holds.
 func EncodeSigned(r *Record) []byte { return appendDecoded(nil, r) }
+
+// Sign makes the signature of a birth, checkpoint or seal, as whoever has the key can.
+func Sign(r *Record, key ed25519.PrivateKey) {
+	r.Chain.KeyID = KeyID(key.Public().(ed25519.PublicKey))
+	digest := signedDigest(EncodeSigned(r))
+	message := appendSigned(nil, r.Chain.Instance, r.Chain.Seq, digest)
+	r.Chain.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(key, message))
+}

@@ -125,18 +125,17 @@ func TestRefusesWhatIsNotALog(t *testing.T) {
 	}
 }
 
-func TestRefusesADirectoryAndAMissingOne(t *testing.T) {
+func TestRefusesOtherPlaces(t *testing.T) {
 	dir := t.TempDir()
-	for _, path := range []string{dir, filepath.Join(dir, "missing", "audit.jsonl"), os.DevNull} {
-		s := fileSink(t, path, audit.Process)
-		if path == os.DevNull { // its lock would lie in /dev
-			path = filepath.Join(dir, "null")
-			if err := os.Symlink(os.DevNull, path); err != nil {
-				t.Fatal(err)
-			}
-			s = fileSink(t, path, audit.Process)
-		}
-		if _, err := audit.New(audit.Config{Sink: s, Key: audittest.Key()}); err == nil {
+	device := filepath.Join(dir, "device")
+	if err := os.Symlink(os.DevNull, device); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "directory"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{device, filepath.Join(dir, "directory"), filepath.Join(dir, "missing", "audit.jsonl")} {
+		if _, err := audit.New(audit.Config{Sink: fileSink(t, path, audit.Process), Key: audittest.Key()}); err == nil {
 			t.Errorf("%s: New took it", path)
 		}
 	}

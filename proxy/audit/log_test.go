@@ -276,6 +276,38 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
+// The second batch is chained to the first before that is written; when it fails, the log goes on after the first.
+func TestSecondBatchFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{Memory: &audittest.Memory{}}
+		l := newLog(t, g)
+		g.entered, g.answer = make(chan struct{}), make(chan error)
+		done := make(chan error, 3)
+		for range 3 {
+			go func() { done <- l.Append(context.Background(), audittest.Access()) }()
+			synctest.Wait()
+		}
+		<-g.entered
+		g.answer <- nil
+		if err := <-done; err != nil {
+			t.Errorf("first batch: %v", err)
+		}
+		<-g.entered
+		g.answer <- errDisk
+		for range 2 {
+			if err := <-done; !errors.Is(err, audit.ErrUnavailable) {
+				t.Errorf("second batch: %v, want ErrUnavailable", err)
+			}
+		}
+		g.entered = nil
+		appendOne(t, l)
+		closeLog(t, l)
+		if r := verify(t, g.Sources()); r.Records != 5 || r.Failures != 1 {
+			t.Errorf("got %+v, want two births, two records, a seal", r)
+		}
+	})
+}
+
 func TestAppendStopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{Memory: &audittest.Memory{}}
