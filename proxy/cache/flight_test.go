@@ -31,8 +31,9 @@ func ask(ctx context.Context, t *testing.T, c *cache.Cache, k cache.Key, load ca
 			out <- answer{err: err}
 			return
 		}
-		defer h.Release()
-		out <- answer{n: check(t, k, h.Secret())}
+		n := check(t, k, h.Secret())
+		h.Release()
+		out <- answer{n: n}
 	}()
 	return out
 }

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -103,12 +104,7 @@ func (u *upstream) leaked() int {
 }
 
 func wiped(s *secret.Secret) bool {
-	for _, b := range s.Value.Reveal() {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
+	return bytes.Equal(s.Value.Reveal(), make([]byte, s.Value.Len()))
 }
 
 func keyID(k cache.Key) uint64 {
@@ -119,29 +115,32 @@ func keyID(k cache.Key) uint64 {
 
 // fill repeats (key, n) so that a zeroed or mixed value cannot pass check.
 func fill(k cache.Key, n uint64, size int) []byte {
-	b := make([]byte, 0, size+15)
+	b, id := make([]byte, 0, size+15), keyID(k)
 	for len(b) < size {
-		b = binary.BigEndian.AppendUint64(b, keyID(k))
+		b = binary.BigEndian.AppendUint64(b, id)
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	return b
 }
 
-// check fails unless s is whole and belongs to k; it returns the number of the read.
+// check fails unless s is whole and belongs to k; it returns the number of the read, 0 after a failure. It may be called
+// on any goroutine.
 func check(t testing.TB, k cache.Key, s *secret.Secret) uint64 {
 	t.Helper()
-	b := s.Value.Reveal()
+	b, id := s.Value.Reveal(), keyID(k)
 	n := binary.BigEndian.Uint64(b[8:])
 	for i := 0; i < len(b); i += 16 {
-		if got, want := binary.BigEndian.Uint64(b[i:]), keyID(k); got != want {
-			t.Fatalf("value of %v: word %d is %x, want %x: zeroed or mixed", k, i/8, got, want)
+		if got := binary.BigEndian.Uint64(b[i:]); got != id {
+			t.Errorf("value of %v: word %d is %x, want %x: zeroed or mixed", k, i/8, got, id)
+			return 0
 		}
 		if got := binary.BigEndian.Uint64(b[i+8:]); got != n || n == 0 {
-			t.Fatalf("value of %v: read %d and %d in one value", k, n, got)
+			t.Errorf("value of %v: read %d and %d in one value", k, n, got)
+			return 0
 		}
 	}
 	if got, want := string(s.Version), fmt.Sprint(n); got != want {
-		t.Fatalf("version %s with the value of version %s", got, want)
+		t.Errorf("version %s with the value of version %s", got, want)
 	}
 	return n
 }

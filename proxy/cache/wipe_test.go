@@ -130,7 +130,7 @@ func TestReadersNeverSeeWipedOrMixedValues(t *testing.T) {
 	for seed := range uint64(8) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, 1))
-			for range 1000 {
+			for range 3000 {
 				k := keys[r.IntN(len(keys))]
 				var floor uint64
 				switch r.IntN(12) {

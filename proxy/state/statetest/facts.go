@@ -216,8 +216,9 @@ func testReopen(t *testing.T, s Suite) {
 		t.Skip("not durable")
 	}
 	f := start(t, s)
-	for _, id := range []string{"a", "b", "c"} {
+	for i, id := range []string{"a", "b", "c"} {
 		f.append(revocation(id))
+		f.want(uint64(i), uint64(i+1), id) // what came after opening is seen by who had read all before
 		f.reopen()
 	}
 	f.append(lift("l", "b"))
