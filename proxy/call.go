@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
@@ -17,8 +18,9 @@ type Call struct {
 
 // transaction is what one request carries through the decision path. It is pooled: nothing may keep it.
 type transaction struct {
-	req policy.Request
-	rec audit.Record
+	req   policy.Request
+	rec   audit.Record
+	token *identity.Verified // nil before it is verified
 }
 
 func (p *Proxy) begin(c *Call, action policy.Action) *transaction {

@@ -27,7 +27,7 @@ func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*pol
 		return nil, p.refuse(ctx, t, because(err))
 	}
 	pr := &v.Principal
-	t.req.Principal = pr
+	t.token, t.req.Principal = v, pr
 	t.rec.Principal = audit.Principal{
 		Trust: pr.Trust, Issuer: pr.Issuer, Subject: pr.Subject, TokenID: pr.TokenID, Cnf: pr.Cnf,
 	}
@@ -42,7 +42,7 @@ func (p *Proxy) current(ctx context.Context, t *transaction, mode Freshness, res
 	if err := p.fresh.check(ctx, mode, restricted); err != nil {
 		return p.refuse(ctx, t, because(err))
 	}
-	if e := p.fresh.revoked.Load().check(t.req.Principal, t.req.Path, t.rec.Time); e != nil {
+	if e := p.fresh.revoked.Load().check(t.token, t.req.Path, t.rec.Time); e != nil {
 		t.rec.Decision.Effect = policy.Deny.String()
 		return p.refuse(ctx, t, e)
 	}

@@ -199,10 +199,13 @@ func TestI3BlindNodeStops(t *testing.T) {
 // I4: whatever is revoked is refused, cached or not, and a lifted revocation is forgotten.
 func TestI4Revoked(t *testing.T) {
 	h := newHarness(t, nil)
-	c := h.call(t, "read:one/*", func(c *identity.Claims) { c.TokenID, c.Parents = "child", []string{"parent"} })
+	c := h.call(t, "read:one/*", func(c *identity.Claims) {
+		c.TokenID, c.Parents, c.OriginTokenID = "child", []string{"parent"}, "origin"
+	})
 	for subject, want := range map[string]api.Code{
 		"token_id:child":               api.TokenRevoked,
 		"token_id:parent":              api.TokenRevoked,
+		"token_id:origin":              api.TokenRevoked,
 		"key_id:" + h.signer.KeyID():   api.TokenRevoked,
 		"subject:app":                  api.Revoked,
 		"trust:local":                  api.Revoked,

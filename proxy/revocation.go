@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
-	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
 )
@@ -60,17 +60,18 @@ func (r *revocations) with(f *state.Fact) *revocations {
 	return out
 }
 
-// check says why the principal may not act on path (the zero Path where none is asked), nil where it may.
-func (r *revocations) check(pr *policy.Principal, path secret.Path, now time.Time) *Error {
+// check says why the holder of the token may not act on path (the zero Path where none is asked), nil where it may.
+func (r *revocations) check(v *identity.Verified, path secret.Path, now time.Time) *Error {
 	if len(r.byFact) == 0 {
 		return nil
 	}
+	pr := &v.Principal
 	if r.holds("token_id:"+pr.TokenID, now) || r.holds("key_id:"+pr.KeyID, now) {
 		return fail(api.TokenRevoked, "the token or the key that signed it is revoked; get a new token")
 	}
-	for _, id := range pr.Parents {
+	for _, id := range append(slices.Clone(pr.Parents), v.OriginTokenID) {
 		if r.holds("token_id:"+id, now) {
-			return fail(api.TokenRevoked, "the token was narrowed from one that is revoked; get a new token")
+			return fail(api.TokenRevoked, "the token was made from one that is revoked; get a new token")
 		}
 	}
 	if r.holds("subject:"+pr.Subject, now) || r.holds("trust:"+pr.Trust, now) {

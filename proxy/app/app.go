@@ -46,7 +46,7 @@ type App struct {
 
 // New builds the parts. The App must be closed. Start comes before the first request.
 func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, err error) {
-	if err := unsupported(c); err != nil {
+	if err := d.Unsupported(c); err != nil {
 		return nil, err
 	}
 	if o.Getenv == nil {
@@ -138,11 +138,7 @@ func (b *builder) build(ctx context.Context) error {
 }
 
 func (b *builder) state() (state.Store, error) {
-	open, ok := b.drivers.States[b.env.Config.State.Type]
-	if !ok {
-		return nil, notLinked("state.type", b.env.Config.State.Type)
-	}
-	s, err := open(b.env, b.env.Config.State)
+	s, err := b.drivers.States[b.env.Config.State.Type](b.env, b.env.Config.State)
 	if err == nil {
 		b.closing(s.Close)
 	}

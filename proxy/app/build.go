@@ -29,11 +29,7 @@ func (b *builder) audit() (*audit.Log, error) {
 	if len(c.Sinks) != 1 || !c.Sinks[0].Required {
 		return nil, errors.New("sinks: this version takes exactly one sink, and it must be required")
 	}
-	open, ok := b.drivers.Sinks[c.Sinks[0].Type]
-	if !ok {
-		return nil, notLinked("sinks[0].type", c.Sinks[0].Type)
-	}
-	sink, err := open(b.env, c.Sinks[0])
+	sink, err := b.drivers.Sinks[c.Sinks[0].Type](b.env, c.Sinks[0])
 	if err != nil {
 		return nil, err
 	}

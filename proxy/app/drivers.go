@@ -7,7 +7,6 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
 )
@@ -15,7 +14,7 @@ import (
 // Drivers are the concrete mechanisms a deployable links, by the type names of the configuration. They are passed in, so
 // that a binary holds exactly what its list names.
 type Drivers struct {
-	Documents map[string]func(data []byte) (*strictjson.Node, error) // by file extension, such as ".yaml"
+	Documents map[string]func(name string, data []byte) (*config.Document, error) // by file extension, such as ".yaml"
 	Upstreams map[string]func(Env, config.Upstream) (secret.Upstream, error)
 	States    map[string]func(Env, config.State) (state.Store, error)
 	Sinks     map[string]func(Env, config.Sink) (audit.Sink, error)

@@ -13,9 +13,6 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 )
 
-// MaxDocumentBytes bounds a configuration document.
-const MaxDocumentBytes = 1 << 20
-
 // Load reads the configuration file and applies the environment, which is in the form of os.Environ. The file's extension
 // chooses the parser.
 func (d Drivers) Load(file string, environ []string) (*config.Config, error) {
@@ -27,11 +24,10 @@ func (d Drivers) Load(file string, environ []string) (*config.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	root, err := parse(data)
+	doc, err := parse(file, data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, err
 	}
-	doc := config.NewDocument(file, root)
 	if err := doc.ApplyEnv(environ); err != nil {
 		return nil, err
 	}
@@ -51,9 +47,9 @@ func readBounded(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, MaxDocumentBytes+1))
-	if err == nil && len(data) > MaxDocumentBytes {
-		err = errors.New("larger than 1 MiB")
+	data, err := io.ReadAll(io.LimitReader(f, config.MaxJSONBytes+1))
+	if err == nil && len(data) > config.MaxJSONBytes {
+		err = errors.New("larger than 32 MiB")
 	}
 	return data, err
 }

@@ -18,11 +18,7 @@ func (b *builder) mounts() ([]proxy.Mount, error) {
 	upstreams := map[string]secret.Upstream{}
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		u := c.Upstreams[name]
-		open, ok := b.drivers.Upstreams[u.Type]
-		if !ok {
-			return nil, notLinked("upstreams."+name+".type", u.Type)
-		}
-		opened, err := open(b.env, u)
+		opened, err := b.drivers.Upstreams[u.Type](b.env, u)
 		if err != nil {
 			return nil, fmt.Errorf("upstreams.%s: %w", name, err)
 		}

@@ -3,6 +3,8 @@ package app
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 )
@@ -30,5 +32,21 @@ func unsupported(c *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// Validate says whether this build can run c, as far as that can be known without opening anything.
-func Validate(c *config.Config) error { return unsupported(c) }
+// Unsupported says what in a valid configuration these drivers cannot run, nil if nothing: New refuses it.
+func (d Drivers) Unsupported(c *config.Config) error {
+	errs := []error{unsupported(c)}
+	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		if kind := c.Upstreams[name].Type; d.Upstreams[kind] == nil {
+			errs = append(errs, notLinked("upstreams."+name+".type", kind))
+		}
+	}
+	if d.States[c.State.Type] == nil {
+		errs = append(errs, notLinked("state.type", c.State.Type))
+	}
+	for i, s := range c.Audit.Sinks {
+		if d.Sinks[s.Type] == nil {
+			errs = append(errs, notLinked(fmt.Sprintf("audit.sinks[%d].type", i), s.Type))
+		}
+	}
+	return errors.Join(errs...)
+}

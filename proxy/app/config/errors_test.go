@@ -163,9 +163,6 @@ func TestProblems(t *testing.T) {
 			`k.yaml:11:5: mounts[3].path: this key is required; want a path such as web/production`,
 		}},
 		{"soft beyond hard", mount + "    cache: {soft_ttl: 10m}\n", []string{`k.yaml:9:23: mounts[0].cache.soft_ttl: is 10m, longer than hard_ttl, which is 5m`}},
-		{"stale though restricted", mount + "    labels: {classification: restricted}\n    cache: {stale_if_error: 1h}\n", []string{
-			`k.yaml:10:29: mounts[0].cache.stale_if_error: must be 0: the mount is classified restricted, and such values are never served stale`,
-		}},
 		{"an unknown classification", mount + "    labels: {classification: secret}\nlabels:\n  - {match: a, set: {classification: restriced}}\n", []string{
 			`k.yaml:9:30: mounts[0].labels.classification: want one of public, internal, confidential, restricted, not "secret"`,
 			`k.yaml:11:38: labels[0].set.classification: want one of public, internal, confidential, restricted, not "restriced"; did you mean "restricted"?`,

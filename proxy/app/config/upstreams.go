@@ -85,7 +85,7 @@ type AssumeRole struct {
 type MountCache struct {
 	SoftTTL      Duration `key:"soft_ttl" default:"60s" doc:"Serve without a question."`
 	HardTTL      Duration `key:"hard_ttl" default:"300s" doc:"Refresh before serving."`
-	StaleIfError Duration `key:"stale_if_error" default:"1h" doc:"Serve the last value while the upstream fails. A restricted mount has 0, and may have nothing else."`
+	StaleIfError Duration `key:"stale_if_error" default:"1h" doc:"Serve the last value while the upstream fails. 0 for a restricted mount, whatever is set."`
 	NegativeTTL  Duration `key:"negative_ttl" default:"10s" doc:"Remember that there is no such secret."`
 }
 

@@ -6,7 +6,6 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
 )
@@ -14,15 +13,11 @@ import (
 // Drivers makes a new list each time: full adds to it.
 func Drivers() app.Drivers {
 	return app.Drivers{
-		Documents: map[string]func([]byte) (*strictjson.Node, error){".json": parseJSON},
+		Documents: map[string]func(string, []byte) (*config.Document, error){".json": config.ReadJSON},
 		Upstreams: map[string]func(app.Env, config.Upstream) (secret.Upstream, error){},
 		States:    map[string]func(app.Env, config.State) (state.Store, error){"memory": openMemory},
 		Sinks:     map[string]func(app.Env, config.Sink) (audit.Sink, error){"file": openFileSink},
 	}
-}
-
-func parseJSON(data []byte) (*strictjson.Node, error) {
-	return strictjson.Parse(data, strictjson.Limits{})
 }
 
 func openMemory(e app.Env, _ config.State) (state.Store, error) {

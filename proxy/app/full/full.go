@@ -15,8 +15,8 @@ import (
 // Drivers are those of package edge and what only a server needs.
 func Drivers() app.Drivers {
 	d := edge.Drivers()
-	d.Documents[".yaml"] = yamlconf.Parse
-	d.Documents[".yml"] = yamlconf.Parse
+	d.Documents[".yaml"] = yamlconf.Read
+	d.Documents[".yml"] = yamlconf.Read
 	d.Upstreams["embedded"] = openEmbedded
 	d.States["file"] = openFileState
 	return d
