@@ -39,6 +39,7 @@ func TestAttributesRefusesData(t *testing.T) {
 		problem    int32
 		at         string // what stands at the reported byte; "" for anything
 	}{
+		{"more than the arena", doc(many(100, `{"name":"r%d","effect":"deny","when":{"trust":[`+many(64, `"%[1]d"`)+`]}}`)), tooLarge, ""},
 		{"nothing", ``, syntax, ""},
 		{"no version", `{"rules":[]}`, missing, ""},
 		{"no rules", `{"version":1}`, missing, ""},
@@ -127,7 +128,6 @@ func TestAttributesRefusesData(t *testing.T) {
 		{"17 claims", when(`"claims":{` + many(17, `"%d":["x"]`) + `}`), tooLarge, `"16"`},
 		{"17 approvers", doc(`{"name":"r","effect":"require_approval","obligations":{"approvers":[` + many(17, `"%d"`) + `]}}`), tooLarge, `"16"`},
 		{"long value", when(`"trust":["` + strings.Repeat("v", 513) + `"]`), tooLarge, "vvv"},
-		{"more than the arena", doc(many(100, `{"name":"r%d","effect":"deny","when":{"trust":[`+many(64, `"%[1]d"`)+`]}}`)), tooLarge, ""},
 	} {
 		if len(row.data) > 64<<10 {
 			t.Fatalf("%s: %d bytes do not fit the buffer", row.name, len(row.data))

@@ -126,3 +126,21 @@ func TestScopeDeniesMalformedRequests(t *testing.T) {
 		}
 	}
 }
+
+func TestScopeJSONNeedsEveryMember(t *testing.T) {
+	g := newGuest(t, jsonGuest(t))
+	full := `{"action":"read","secret":{"path":"a"},"principal":{"scopes":["read:a"]}}`
+	if got := g.eval([]byte(full)); effect(got) != allow {
+		t.Fatalf("word %#x, want allow", got)
+	}
+	// An allowed request came before: nothing of it may serve for what is missing here.
+	for _, raw := range []string{
+		``, `{}`, `{"secret":{"path":"a"},"principal":{"scopes":["read:a"]}}`, `{"action":"read","principal":{"scopes":["read:a"]}}`,
+		`{"action":"read","secret":{},"principal":{"scopes":["read:a"]}}`, `{"action":"read","secret":{"path":"a"},"principal":{}}`,
+		`{"action":"read","secret":{"path":"a"}}`, full + `x`, full[:len(full)-1],
+	} {
+		if got := g.eval([]byte(raw)); got != 3<<8 {
+			t.Errorf("%s: word %#x, want deny as malformed", raw, got)
+		}
+	}
+}
