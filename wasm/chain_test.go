@@ -91,6 +91,7 @@ func TestFaultsInAnswers(t *testing.T) {
 		"bit 26":                        word(t, "p", allow|1<<26, ""),
 		"bit 31":                        word(t, "p", allow|1<<31, ""),
 		"bit 63":                        word(t, "p", allow|1<<63, ""),
+		"a detail beyond 16 KiB":        word(t, "p", allow|detailed, `{"reason":"`+strings.Repeat("x", 16<<10)+`"}`),
 		"detail of another type":        word(t, "p", allow|detailed, `"text"`),
 		"unknown member of a detail":    word(t, "p", allow|detailed, `{"reasons":"x"}`),
 		"repeated member":               word(t, "p", allow|detailed, `{"rule":"x","rule":"y"}`),

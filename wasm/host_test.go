@@ -3,6 +3,7 @@ package wasm_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -56,6 +57,23 @@ func TestPolicyLogPerDecision(t *testing.T) {
 	}
 	if got := c.Registered(); got != 0 {
 		t.Errorf("%d discarded instances are still known to the host", got)
+	}
+}
+
+// Leaving the module costs fuel beside the instructions: about 30 units suffice without it.
+func TestHostCallsArePaidFor(t *testing.T) {
+	for fuel, want := range map[string]error{`"fuel":200`: wasm.ErrFuel, `"fuel":400`: nil} {
+		got := chain(t, guest(t, "logger", fuel)).Authorize(t.Context(), request(t))
+		if !errors.Is(got.Fault, want) {
+			t.Errorf("%s: fault %v, want %v", fuel, got.Fault, want)
+		}
+	}
+}
+
+func TestImportIsNoExport(t *testing.T) {
+	m := withManifest(hostile(t, "import_as_export"), "x", `"wasi":true`)
+	if _, err := wasm.New(t.Context(), wasm.Config{Modules: []wasm.Module{m}}); err == nil || !strings.Contains(err.Error(), "is an import") {
+		t.Errorf("got %v", err)
 	}
 }
 

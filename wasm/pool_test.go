@@ -66,25 +66,7 @@ func TestPoolIsLastInFirstOut(t *testing.T) {
 }
 
 func TestWaitForAnInstanceIsBounded(t *testing.T) {
-	c := load(t, wasm.Config{Modules: []wasm.Module{guest(t, "counter")}, MaxInstances: 1})
-	release, err := c.Hold(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan policy.Decision)
-	go func() { done <- c.Authorize(ctx, request(t)) }()
-	cancel()
-	if got := <-done; !errors.Is(got.Fault, wasm.ErrBusy) || !errors.Is(got.Fault, context.Canceled) {
-		t.Errorf("got %+v", got)
-	}
-	release()
-	if got := c.Authorize(t.Context(), request(t)); got.Effect != policy.Allow {
-		t.Errorf("got %+v", got)
-	}
-
 	synctest.Test(t, func(t *testing.T) {
-		// Everything that blocks must belong to the bubble.
 		c, err := wasm.New(t.Context(), wasm.Config{Modules: []wasm.Module{guest(t, "counter")}, MaxInstances: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +82,24 @@ func TestWaitForAnInstanceIsBounded(t *testing.T) {
 		if waited := time.Since(start); waited != time.Second {
 			t.Errorf("waited %v", waited)
 		}
+
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan policy.Decision)
+		go func() { done <- c.Authorize(ctx, request(t)) }()
+		synctest.Wait()
+		start = time.Now()
+		cancel()
+		if got := <-done; !errors.Is(got.Fault, wasm.ErrBusy) || !errors.Is(got.Fault, context.Canceled) {
+			t.Errorf("got %+v", got)
+		}
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("waited %v after the context ended", waited)
+		}
+
 		release()
+		if got := c.Authorize(t.Context(), request(t)); got.Effect != policy.Allow {
+			t.Errorf("got %+v", got)
+		}
 		if err := c.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
