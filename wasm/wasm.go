@@ -62,7 +62,8 @@ type Config struct {
 	Isolation Isolation
 
 	// MaxInstances bounds the live instances of each policy, and with them the memory:
-	// policies * MaxInstances * (memory_pages * 64 KiB + about 1 MiB). Decisions beyond it wait, at most a second. Zero
+	// policies * MaxInstances * (memory_pages * 64 KiB + about 1 MiB), and a call stack that is 10 KiB as a rule and that
+	// recursion can drive to 50 MiB or 8 bytes for each unit of fuel. Decisions beyond it wait, at most a second. Zero
 	// means twice GOMAXPROCS, but at least 4: more could not run at the same time.
 	MaxInstances int
 
