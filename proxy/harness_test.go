@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -120,14 +119,16 @@ func (j *judge) Digest() string { return "sha256:" + strings.Repeat("0", 64) }
 // store is a state store that fails on demand.
 type store struct {
 	*state.Memory
-	fail  atomic.Bool
-	asked atomic.Int64
+	fail      atomic.Bool
+	compacted atomic.Bool // for everything but the snapshot
 }
 
 func (s *store) Since(ctx context.Context, seq uint64) ([]state.Fact, uint64, error) {
-	s.asked.Add(1)
-	if s.fail.Load() {
+	switch {
+	case s.fail.Load():
 		return nil, 0, state.ErrUnavailable
+	case s.compacted.Load() && seq != 0:
+		return nil, 0, state.ErrCompacted
 	}
 	return s.Memory.Since(ctx, seq)
 }
@@ -174,7 +175,6 @@ type harness struct {
 	cache  *cache.Cache
 	clock  *clock
 	log    *audit.Log
-	logged *bytes.Buffer
 	signer *identity.Signer
 	key    ed25519.PrivateKey
 }

@@ -207,14 +207,19 @@ func TestOpenRefusesLockedFile(t *testing.T) {
 func TestOpenDoesNotLookAtLockedFile(t *testing.T) {
 	path := vaultPath(t)
 	openVault(t, path)
-	other, err := os.OpenFile(path, os.O_WRONLY, 0)
+	other, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if _, err := other.WriteAt(make([]byte, 64), 3*4096); err != nil {
+	metas := make([]byte, 8192)
+	if _, err := other.ReadAt(metas, 0); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := other.WriteAt(make([]byte, len(metas)), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = other.WriteAt(metas, 0) }()
 	wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrLocked)
 }
 
