@@ -74,19 +74,23 @@ func (o *outbox) drain(ctx context.Context) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	changes, err := o.box.Pending(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the outbox: %w", err)
-	}
-	for _, c := range changes {
-		if err := o.append(ctx, c.Name); err != nil {
-			return err
+	for {
+		changes, err := o.box.Pending(ctx)
+		if err != nil {
+			return fmt.Errorf("reading the outbox: %w", err)
 		}
-		if err := o.box.Settle(ctx, c.ID); err != nil {
-			return fmt.Errorf("settling the outbox: %w", err)
+		for _, c := range changes {
+			if err := o.append(ctx, c.Name); err != nil {
+				return err
+			}
+			if err := o.box.Settle(ctx, c.ID); err != nil {
+				return fmt.Errorf("settling the outbox: %w", err)
+			}
+		}
+		if len(changes) == 0 {
+			return nil
 		}
 	}
-	return nil
 }
 
 // append writes one fact for each pattern under which the object can be seen, and applies them here.

@@ -83,8 +83,8 @@ func parseApprovers(n node) ([]string, error) {
 		return nil, fmt.Errorf("%d entries, at most %d are allowed", len(list), maxApprovers)
 	}
 	var out []string
-	for _, e := range list {
-		s, err := asString(e)
+	for i := range list {
+		s, err := asString(&list[i])
 		if err != nil {
 			return nil, err
 		}

@@ -63,11 +63,11 @@ func TestManifest(t *testing.T) {
 		}
 	}
 	bad := []struct{ doc, want string }{
-		{``, "not JSON"},
+		{``, "invalid JSON"},
 		{`[]`, "not an object"},
 		{start + `}`, `"inputs" is missing`},
-		{start + `,"inputs":[]} {}`, "not JSON"},
-		{start + `,"inputs":[],"Inputs":[]}`, "repeated"},
+		{start + `,"inputs":[]} {}`, "invalid JSON"},
+		{start + `,"inputs":[],"Inputs":[]}`, "letter case only"},
 		{start + `,"inputs":[],"input":[]}`, "unknown member"},
 		{start + `,"inputs":"action"}`, "not an array"},
 		{start + `,"inputs":[1]}`, "not a string"},
@@ -79,7 +79,7 @@ func TestManifest(t *testing.T) {
 		{start + `,"inputs":[],"fuel":0}`, "within 1 and 100000000"},
 		{start + `,"inputs":[],"fuel":100000001}`, "within 1 and 100000000"},
 		{start + `,"inputs":[],"fuel":1e3}`, "not an integer"},
-		{start + `,"inputs":[],"fuel":"1"}`, "not a number"},
+		{start + `,"inputs":[],"fuel":"1"}`, "not an integer"},
 		{start + `,"inputs":[],"memory_pages":513}`, "within 1 and 512"},
 		{start + `,"inputs":[],"wasi":1}`, "not true or false"},
 		{start + `,"inputs":[],"rules":{"01":"a"}}`, "decimal number"},
@@ -94,7 +94,7 @@ func TestManifest(t *testing.T) {
 		{`{"abi":1,"kind":"native","encoding":"cbor","name":"x","inputs":[]}`, "json or flat1"},
 		{`{"abi":1,"kind":"native","encoding":"json","name":"X","inputs":[]}`, "is not 1-64"},
 		{"{\"abi\":1,\"kind\":\"\xff\"}", "not UTF-8"},
-		{start + `,"inputs":[[[[[[[[[[1]]]]]]]]]]}`, "levels"},
+		{start + `,"inputs":[[[[[[[[[[1]]]]]]]]]]}`, "nested deeper"},
 		{start + `,"inputs":[` + strings.Repeat("0,", 2000) + `0]}`, "values"},
 	}
 	for _, row := range bad {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
+
 	"github.com/keyhole-edge/keyhole/wasm/internal/meter"
 )
 
@@ -69,10 +71,8 @@ func parseManifest(data []byte) (manifest, error) {
 		return mf, err
 	}
 	// The kind comes first: a manifest of another kind follows other rules.
-	if o, ok := doc.(object); ok {
-		if err := checkKind(o); err != nil {
-			return mf, err
-		}
+	if err := checkKind(doc.Get("kind")); err != nil {
+		return mf, err
 	}
 	seen := func(node) error { return nil }
 	err = fields(doc, map[string]func(node) error{
@@ -96,35 +96,24 @@ func parseManifest(data []byte) (manifest, error) {
 		return mf, err
 	}
 	for _, name := range []string{"abi", "kind", "encoding", "inputs", "name"} {
-		if !has(doc, name) {
+		if doc.Get(name) == nil {
 			return mf, fmt.Errorf("member %q is missing", name)
 		}
 	}
 	return mf, nil
 }
 
-func has(doc node, name string) bool {
-	for _, m := range doc.(object) {
-		if m.name == name {
-			return true
-		}
+func checkKind(n node) error {
+	if n == nil {
+		return nil
 	}
-	return false
-}
-
-func checkKind(o object) error {
-	for _, m := range o {
-		if m.name != "kind" {
-			continue
-		}
-		switch kind, err := asString(m.value); {
-		case err != nil:
-			return fmt.Errorf("kind: %w", err)
-		case kind == "opa":
-			return errors.New(`kind "opa" is not supported by this host: it runs kind "native"`)
-		case kind != "native":
-			return fmt.Errorf("kind %.40q is unknown", kind)
-		}
+	switch kind, err := asString(n); {
+	case err != nil:
+		return fmt.Errorf("kind: %w", err)
+	case kind == "opa":
+		return errors.New(`kind "opa" is not supported by this host: it runs kind "native"`)
+	case kind != "native":
+		return fmt.Errorf("kind %.40q is unknown", kind)
 	}
 	return nil
 }
@@ -146,8 +135,8 @@ func (mf *manifest) setInputs(n node) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range list {
-		s, err := asString(e)
+	for i := range list {
+		s, err := asString(&list[i])
 		if err != nil {
 			return err
 		}
@@ -180,31 +169,30 @@ func (mf *manifest) setPages(n node) error {
 }
 
 func (mf *manifest) setWASI(n node) error {
-	b, ok := n.(bool)
-	if !ok {
+	if n.Kind != strictjson.Bool {
 		return errors.New("not true or false")
 	}
-	mf.wasi = b
+	mf.wasi = n.Bool
 	return nil
 }
 
 func (mf *manifest) setRules(n node) error {
-	o, ok := n.(object)
-	if !ok {
+	if n.Kind != strictjson.Object {
 		return errors.New("not an object")
 	}
-	mf.rules = make(map[uint16]string, len(o))
-	for _, m := range o {
-		code, err := strconv.ParseUint(m.name, 10, 16)
-		if err != nil || strconv.FormatUint(code, 10) != m.name {
-			return fmt.Errorf("code %.40q is not a decimal number within 0 and 65535", m.name)
+	mf.rules = make(map[uint16]string, len(n.Members))
+	for i := range n.Members {
+		m := &n.Members[i]
+		code, err := strconv.ParseUint(m.Name, 10, 16)
+		if err != nil || strconv.FormatUint(code, 10) != m.Name {
+			return fmt.Errorf("code %.40q is not a decimal number within 0 and 65535", m.Name)
 		}
-		name, err := asString(m.value)
+		name, err := asString(&m.Value)
 		if err == nil {
 			err = checkRuleName(name)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			return fmt.Errorf("%s: %w", m.Name, err)
 		}
 		mf.rules[uint16(code)] = name
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/identity"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // TokenInfo is what a token says of itself. Nothing of it is verified.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // ErrNotRecord is wrapped where a line is not an audit record, or not written the one way that records are, or its hash

@@ -14,7 +14,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/audit/audittest"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

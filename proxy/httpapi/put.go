@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 

@@ -10,7 +10,7 @@ import (
 	"math/big"
 	"slices"
 
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // The signature algorithms that an issuer's rule can name (RFC 7518, RFC 8037). There is no "none", no HMAC, since

@@ -76,7 +76,7 @@ type Change struct {
 // Outbox is a Writer that remembers, in the transaction of the write itself, that its change must be announced. A
 // change stays pending until it is settled, across restarts, so that a write and its announcement cannot come apart.
 type Outbox interface {
-	// Pending returns unsettled changes in the order of the writes.
+	// Pending returns unsettled changes in the order of the writes, possibly not all of them at once: none means none.
 	Pending(ctx context.Context) ([]Change, error)
 	// Settle forgets the changes with these IDs; unknown IDs are ignored.
 	Settle(ctx context.Context, ids ...uint64) error

@@ -11,7 +11,7 @@ package config
 import (
 	"path/filepath"
 
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // Config is one valid configuration. Defaults are filled in, so that a zero means zero; pointers are nil where the

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // decoder fills structs from nodes, guided by the tags of their fields alone.

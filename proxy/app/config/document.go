@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // Bounds of a document. The form in JSON may be longer than the same document in YAML, and so may its bounds.

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // TestCanonicalText: every character of a text survives, in a name as in a value.

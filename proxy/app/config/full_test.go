@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // Render writes the document as canonical JSON: the same keys and values and no defaults, names in bytewise order,

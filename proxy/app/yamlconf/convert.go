@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 const noAliases = `anchors and aliases (& and *) are not allowed; put a text that starts so in quotes`

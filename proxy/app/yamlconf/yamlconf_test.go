@@ -10,7 +10,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/yamlconf"
-	"github.com/keyhole-edge/keyhole/proxy/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // TestParse: what YAML means, in canonical JSON.

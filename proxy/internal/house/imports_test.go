@@ -11,7 +11,7 @@ import (
 // The levels, from the bottom. A package imports from lower levels only and, but for the last ones, never from its own.
 var (
 	vocabulary = []string{"proxy/secret", "proxy/policy", "proxy/api"}
-	helpers    = []string{"proxy/internal/*"}
+	helpers    = []string{"internal/*", "proxy/internal/*"}
 	mechanisms = []string{"proxy/identity", "proxy/audit", "proxy/cache", "proxy/state", "wasm"}
 	drivers    = []string{"proxy/state/boltstore", "proxy/upstream/*"}
 	surfaces   = []string{"proxy/httpapi"}
@@ -24,6 +24,7 @@ var layout = map[string][]string{
 	"proxy/policy": {"proxy/secret"},
 	"proxy/api":    {"proxy/secret"},
 
+	"internal/*":       nil,
 	"proxy/internal/*": vocabulary,
 
 	"proxy/identity":        join(vocabulary, helpers),
@@ -32,7 +33,7 @@ var layout = map[string][]string{
 	"proxy/state":           join(vocabulary, helpers),
 	"proxy/upstream/*":      join(vocabulary, helpers),
 	"proxy/state/boltstore": join(vocabulary, helpers, []string{"proxy/state"}), // implements its Store
-	"wasm":                  join(vocabulary, []string{"wasm/internal/*"}),
+	"wasm":                  join(vocabulary, helpers, []string{"wasm/internal/*"}),
 	"wasm/internal/*":       {"wasm/internal/*"},
 	"policies":              nil,
 	"policies/*":            nil,
