@@ -37,8 +37,8 @@ test: ## all tests, with the race detector and in random order
 check: check-lint check-vet check-test check-tidy check-build check-policies check-tree ## everything that must hold before a merge; wants a clean tree
 	@echo "check: all good"
 
-bench: ## benchmarks, printed as ratios against their baselines
-	$(GO) run ./bench
+bench: ## benchmarks, printed as ratios against their baselines (BENCH_SHORT=1 for a look)
+	CGO_ENABLED=0 $(GO) run ./bench
 
 policies: ## rebuild the committed policies, where their compiler is present
 	$(MAKE) -C policies all
@@ -48,8 +48,8 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 tools: $(LINT) ## build the developer tools
 
-deps: ## install the policy compiler (Debian packages; needs root)
-	apt-get install -y --no-install-recommends clang lld wabt
+deps: ## install the policy compiler and the load generator (Debian packages; needs root)
+	apt-get install -y --no-install-recommends clang lld wabt wrk
 
 fmt: $(LINT) ## format all Go files
 	$(LINT) fmt

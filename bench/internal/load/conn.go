@@ -1,0 +1,112 @@
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+)
+
+// grace is how long beyond its planned end a run may take before its connections fail.
+const grace = 30 * time.Second
+
+// conn asks one question over and over. It allocates nothing while it does: what the generator costs, the server lacks.
+type conn struct {
+	net     net.Conn
+	in      *bufio.Reader
+	request []byte
+	want    []byte
+
+	answers int
+	bytes   int64
+	times   []time.Duration // of the open loop
+	lags    []time.Duration
+}
+
+func dial(ctx context.Context, t Target, n int, d time.Duration) ([]*conn, error) {
+	addr, request, err := t.address()
+	if err != nil {
+		return nil, err
+	}
+	var all []*conn
+	for range n {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			closeAll(all)
+			return nil, err
+		}
+		_ = c.SetDeadline(time.Now().Add(d + grace))
+		all = append(all, &conn{net: c, in: bufio.NewReaderSize(c, 16<<10), request: request, want: []byte(t.Want)})
+	}
+	return all, nil
+}
+
+func closeAll(conns []*conn) {
+	for _, c := range conns {
+		_ = c.net.Close()
+	}
+}
+
+var (
+	statusOK      = []byte("HTTP/1.1 200 ")
+	lengthName    = []byte("Content-Length")
+	errStatus     = fmt.Errorf("%w: the status is not 200", ErrAnswer)
+	errNoLength   = fmt.Errorf("%w: no Content-Length", ErrAnswer)
+	errLacksWant  = fmt.Errorf("%w: it lacks the wanted header", ErrAnswer)
+	errHeaderLine = fmt.Errorf("%w: a header line without a colon", ErrAnswer)
+)
+
+// ask sends the request and reads the whole answer.
+func (c *conn) ask() error {
+	if _, err := c.net.Write(c.request); err != nil {
+		return err
+	}
+	line, err := c.line()
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(line, statusOK) {
+		return errStatus
+	}
+	length, wanted := -1, len(c.want) == 0
+	for {
+		if line, err = c.line(); err != nil {
+			return err
+		}
+		if len(line) == 0 {
+			break
+		}
+		wanted = wanted || bytes.Equal(line, c.want)
+		name, value, ok := bytes.Cut(line, []byte(": "))
+		if !ok {
+			return errHeaderLine
+		}
+		if bytes.EqualFold(name, lengthName) {
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return errNoLength
+			}
+		}
+	}
+	if length < 0 {
+		return errNoLength
+	}
+	if !wanted {
+		return errLacksWant
+	}
+	n, err := c.in.Discard(length)
+	c.bytes += int64(n)
+	if err == nil {
+		c.answers++
+	}
+	return err
+}
+
+// line reads one line without its end.
+func (c *conn) line() ([]byte, error) {
+	line, err := c.in.ReadSlice('\n')
+	c.bytes += int64(len(line))
+	return bytes.TrimRight(line, "\r\n"), err
+}
