@@ -50,8 +50,10 @@ func encodeJSON(t testing.TB, action, path string, scopes []string) []byte {
 	b, err := json.Marshal(map[string]any{
 		"version": 1, "action": action,
 		"secret": map[string]any{"path": path, "mount": "a\"}]", "version": "", "labels": map[string]string{"k\\\"": "{["}},
-		"principal": map[string]any{"trust": "", "issuer": "", "subject": "é\n", "scopes": scopes, "claims": map[string]string{}, "token_expires": -1,
-			"authenticated_by": ""},
+		"principal": map[string]any{
+			"trust": "", "issuer": "", "subject": "é\n", "scopes": scopes, "claims": map[string]string{}, "token_expires": -1,
+			"authenticated_by": "",
+		},
 		"context": map[string]any{"time_ms": 0, "anomaly": 0, "approval": nil},
 	})
 	if err != nil {
@@ -114,8 +116,19 @@ func TestScopeDeniesMalformedRequests(t *testing.T) {
 	g, j := newGuest(t, builtin(t, "scope")), newGuest(t, jsonGuest(t))
 	all := []string{"read:**", "list:**", ":**", "a:**"}
 	for _, row := range []struct{ action, path string }{
-		{"", "a/b"}, {"READ", "a/b"}, {"a", "a/b"}, {"read", ""}, {"read", "a//b"}, {"read", "/a"}, {"read", "a/"}, {"read", ".."}, {"read", "a/./b"},
-		{"read", "a/*"}, {"read", "a b"}, {"read", strings.Repeat("a", 129)}, {"read", strings.Repeat("a/", 16) + "a"},
+		{"", "a/b"},
+		{"READ", "a/b"},
+		{"a", "a/b"},
+		{"read", ""},
+		{"read", "a//b"},
+		{"read", "/a"},
+		{"read", "a/"},
+		{"read", ".."},
+		{"read", "a/./b"},
+		{"read", "a/*"},
+		{"read", "a b"},
+		{"read", strings.Repeat("a", 129)},
+		{"read", strings.Repeat("a/", 16) + "a"},
 	} {
 		want := uint64(3 << 8)
 		if got := g.eval(flat{slots: map[int]string{slotAction: row.action, slotPath: row.path}, scopes: all}.encode()); got != want {

@@ -215,10 +215,12 @@ func newHarness(t testing.TB, edit func(*proxy.Config)) *harness {
 	}
 	h.judge.effect.Store(uint32(policy.Allow))
 	memory, err := state.NewMemory(state.MemoryConfig{Wall: h.clock.Wall})
+	must(t, err)
 	h.store = &store{Memory: memory}
-	key, err2 := identity.GenerateSigningKey()
+	key, err := identity.GenerateSigningKey()
+	must(t, err)
 	h.key, err = audit.GenerateKey()
-	must(t, err, err2)
+	must(t, err)
 	h.signer, err = identity.NewSigner(key, "https://k.test", "https://k.test")
 	must(t, err)
 	keys, err := identity.NewKeySet(h.signer.PublicKey())

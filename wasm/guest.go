@@ -14,7 +14,6 @@ type guest struct {
 	manifest
 	isolation Isolation
 	data      []byte
-	hasDetail bool
 	imports   bool              // it calls the host, which then must know its instances
 	mutable   []int             // globals to restore, under Reset
 	fullRules map[uint16]string // NAME/RULE of each code that has a name

@@ -46,8 +46,10 @@ func guest(t testing.TB, name string, members ...string) wasm.Module {
 }
 
 func withManifest(code []byte, name string, members ...string) wasm.Module {
-	all := []string{`"abi":1`, `"kind":"native"`, `"encoding":"flat1"`, `"inputs":["action","secret.path"]`,
-		fmt.Sprintf(`"name":%q`, strings.ReplaceAll(name, "/", "-"))}
+	all := []string{
+		`"abi":1`, `"kind":"native"`, `"encoding":"flat1"`, `"inputs":["action","secret.path"]`,
+		fmt.Sprintf(`"name":%q`, strings.ReplaceAll(name, "/", "-")),
+	}
 next:
 	for _, m := range members {
 		key, _, _ := strings.Cut(m, ":")

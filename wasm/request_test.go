@@ -105,8 +105,10 @@ func TestFlat1(t *testing.T) {
 	got, err := decodeFlat1(encode(t, "flat1", allInputs(), true, r))
 	want := flat{
 		Now: 1763719200123, Expires: 1763722800,
-		Slots: []string{"read", "web/production/STRIPE_KEY", "web/production", "v3", "vercel-web", "https://oidc.example",
-			"owner:acme", "oidc", "eu-west-1", "203.0.113.7", "native", "curl/8", "dpl_1", "42", ""},
+		Slots: []string{
+			"read", "web/production/STRIPE_KEY", "web/production", "v3", "vercel-web", "https://oidc.example",
+			"owner:acme", "oidc", "eu-west-1", "203.0.113.7", "native", "curl/8", "dpl_1", "42", "",
+		},
 		Scopes: []string{"read:web/production/*", "list:web/**"},
 		Claims: r.Principal.Claims, Labels: r.Labels,
 	}

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -162,7 +163,7 @@ func TestOversizedAndSlowRequests(t *testing.T) {
 			}
 			line, err := bufio.NewReader(conn).ReadString('\n')
 			if c.want == "" {
-				if line != "" || err != io.EOF && !strings.Contains(fmt.Sprint(err), "reset") {
+				if line != "" || !errors.Is(err, io.EOF) && !strings.Contains(fmt.Sprint(err), "reset") {
 					t.Errorf("got %q (%v), want the connection closed", line, err)
 				}
 				return

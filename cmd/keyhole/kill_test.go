@@ -62,7 +62,7 @@ func load(t *testing.T, p *proxytest.Process, token string, round int, written m
 	var wg sync.WaitGroup
 	enough := make(chan struct{})
 	n := 0
-	limit := 20 + rand.IntN(100) //nolint:gosec // where the kill falls need not be secret
+	limit := 20 + rand.IntN(100)
 	for w := range 4 {
 		wg.Go(func() {
 			client := &http.Client{Timeout: proxytest.Patience}

@@ -84,8 +84,10 @@ func (t *target) file() string {
 func (t *target) load() (*config.Config, error) {
 	c, err := full.Drivers().Load(t.file(), os.Environ())
 	if errors.Is(err, fs.ErrNotExist) && t.isDev() {
-		return nil, &failure{code: exitFailed, err: fmt.Errorf("%s is no directory of keyhole dev: %w", t.dir, err),
-			hint: `run "keyhole dev" first, or name a server with --url or KEYHOLE_URL`}
+		return nil, &failure{
+			code: exitFailed, err: fmt.Errorf("%s is no directory of keyhole dev: %w", t.dir, err),
+			hint: `run "keyhole dev" first, or name a server with --url or KEYHOLE_URL`,
+		}
 	}
 	return c, err
 }

@@ -118,9 +118,16 @@ func tokenInspectCommand() *cobra.Command {
 func printToken(cmd *cobra.Command, info app.TokenInfo) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 	for _, row := range [][2]string{
-		{"issuer", info.Issuer}, {"subject", info.Subject}, {"audience", info.Audience}, {"token id", info.TokenID},
-		{"key id", info.KeyID}, {"trust", info.Trust}, {"base", info.Base}, {"scope", info.Scope},
-		{"issued", info.IssuedAt}, {"expires", info.ExpiresAt},
+		{"issuer", info.Issuer},
+		{"subject", info.Subject},
+		{"audience", info.Audience},
+		{"token id", info.TokenID},
+		{"key id", info.KeyID},
+		{"trust", info.Trust},
+		{"base", info.Base},
+		{"scope", info.Scope},
+		{"issued", info.IssuedAt},
+		{"expires", info.ExpiresAt},
 	} {
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 )
 
 // TokenInfo is what a token says of itself. Nothing of it is verified.

@@ -12,9 +12,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/audit/audittest"
-	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

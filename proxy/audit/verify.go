@@ -27,10 +27,15 @@ type Source struct {
 // VerifyFiles is Verify for files, as Files lists them.
 func VerifyFiles(paths []string, o VerifyOptions) (Report, error) {
 	sources := make([]Source, len(paths))
+	files := make([]lazyFile, len(paths))
+	defer func() {
+		for i := range files {
+			files[i].close()
+		}
+	}()
 	for i, p := range paths {
-		f := &lazyFile{path: p}
-		defer f.close()
-		sources[i] = Source{p, f}
+		files[i].path = p
+		sources[i] = Source{p, &files[i]}
 	}
 	return Verify(sources, o)
 }

@@ -58,7 +58,7 @@ func NewNative(c Config) (*Native, error) {
 func (n *Native) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if v := recover(); v != nil {
-			if v == http.ErrAbortHandler {
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v)
 			}
 			n.log.Error("panic in a request handler", "type", typeName(v))

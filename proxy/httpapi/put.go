@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 

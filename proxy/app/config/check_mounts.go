@@ -47,6 +47,7 @@ func (k *checker) assumeRole(p *path, m *Mount, u Upstream, known bool) {
 	}
 }
 
+// Classifications are the levels of classification, lowest first.
 func Classifications() []string { return []string{"public", "internal", "confidential", "restricted"} }
 
 func (k *checker) classification(p *path, labels map[string]string) {

@@ -75,7 +75,7 @@ func (r Ref) Resolve(baseDir string, getenv func(string) string) ([]byte, error)
 		}
 		return nil, fmt.Errorf("%w %s: the environment variable %s is not set or empty", ErrRefUnresolved, r, r.Name)
 	case "kms":
-		return nil, fmt.Errorf("%w: %w: %s: this build has no key management service; use file: or env:", ErrRefUnresolved, ErrRefUnsupported, r)
+		return nil, fmt.Errorf("%w: %w: %s: this build has no key management service; use a file: or env: reference", ErrRefUnresolved, ErrRefUnsupported, r)
 	}
 	return nil, fmt.Errorf("%w: %w: %q leads to no bytes", ErrRefUnresolved, ErrRefUnsupported, r.String())
 }

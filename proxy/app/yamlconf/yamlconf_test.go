@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/yamlconf"
-	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // TestParse: what YAML means, in canonical JSON.

@@ -29,8 +29,7 @@ func FuzzDecodeRecords(f *testing.F) {
 			t.Errorf("got %v, want ErrCorrupt or ErrNewerFormat", err)
 		}
 		if s, err := embedded.DecodePayload(bytes.Clone(b)); err == nil {
-			again := &secret.Secret{}
-			if again, err = embedded.DecodePayload(embedded.EncodePayload(s)); err != nil || !again.Value.Equal(s.Value) || len(again.Fields) != len(s.Fields) {
+			if again, err := embedded.DecodePayload(embedded.EncodePayload(s)); err != nil || !again.Value.Equal(s.Value) || len(again.Fields) != len(s.Fields) {
 				t.Errorf("decoded, encoded and decoded again, %q differs (%v)", b, err)
 			}
 		} else if !errors.Is(err, embedded.ErrCorrupt) {

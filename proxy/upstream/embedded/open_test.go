@@ -124,7 +124,7 @@ func TestOpenRefusesForeignFiles(t *testing.T) {
 			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrForeign)
+			_ = wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrForeign)
 		})
 	}
 	t.Run("database", func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestOpenRefusesForeignFiles(t *testing.T) {
 			_, err := tx.CreateBucket([]byte("facts"))
 			return err
 		})
-		wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrForeign)
+		_ = wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrForeign)
 	})
 	t.Run("database without free pages", func(t *testing.T) {
 		path := vaultPath(t)
@@ -145,7 +145,7 @@ func TestOpenRefusesForeignFiles(t *testing.T) {
 		if err := errors.Join(err, db.Close()); err != nil {
 			t.Fatal(err)
 		}
-		wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrForeign)
+		_ = wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrForeign)
 	})
 }
 
@@ -155,7 +155,7 @@ func TestOpenRefusesEmptyFile(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrCorrupt)
+	_ = wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrCorrupt)
 }
 
 func TestOpenRefusesHeaders(t *testing.T) {
@@ -181,7 +181,7 @@ func TestOpenRefusesHeaders(t *testing.T) {
 				b := tx.Bucket([]byte("keyhole-vault"))
 				return b.Put([]byte("header"), tt.change(bytes.Clone(b.Get([]byte("header")))))
 			})
-			wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, tt.want)
+			_ = wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, tt.want)
 		})
 	}
 	for _, bucket := range []string{"heads", "versions", "outbox"} {
@@ -189,7 +189,7 @@ func TestOpenRefusesHeaders(t *testing.T) {
 			path := vaultPath(t)
 			closeVault(t, openVault(t, path))
 			inFile(t, path, func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(bucket)) })
-			wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrCorrupt)
+			_ = wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrCorrupt)
 		})
 	}
 }
@@ -197,7 +197,7 @@ func TestOpenRefusesHeaders(t *testing.T) {
 func TestOpenRefusesLockedFile(t *testing.T) {
 	path := vaultPath(t)
 	v := openVault(t, path)
-	wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrLocked)
+	_ = wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrLocked)
 	write(t, v, "web/KEY", "still open")
 	closeVault(t, v)
 	wantValue(t, openVault(t, path), "web/KEY", secret.Current, "still open")
@@ -220,7 +220,7 @@ func TestOpenDoesNotLookAtLockedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _, _ = other.WriteAt(metas, 0) }()
-	wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrLocked)
+	_ = wantRefused(t, embedded.Config{Path: path, Key: masterKey(1)}, embedded.ErrLocked)
 }
 
 // Several processes may start at once on a fresh directory: all must end up with one vault.

@@ -80,8 +80,14 @@ func Run(t *testing.T, h Harness) {
 		name string
 		run  func(*testing.T, Harness)
 	}{
-		{"Read", testRead}, {"Versions", testVersions}, {"Context", testContext}, {"Close", testClose},
-		{"Write", testWrite}, {"Outbox", testOutbox}, {"List", testList}, {"Faults", testFaults},
+		{"Read", testRead},
+		{"Versions", testVersions},
+		{"Context", testContext},
+		{"Close", testClose},
+		{"Write", testWrite},
+		{"Outbox", testOutbox},
+		{"List", testList},
+		{"Faults", testFaults},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, h) })
 	}
