@@ -75,15 +75,13 @@ func idleMemory(ctx context.Context, o options, r *report.Report, s *server) err
 
 // hot is the server, warm, and its baseline.
 type hot struct {
-	server       *server
-	bare         *bareServer
-	log          *auditLog
-	subject      load.Target
-	baseline     load.Target
-	closed       func(context.Context, load.Target, int, time.Duration) (load.Summary, error)
-	tool         string
-	answerBytes  float64 // mean, of the subject's closed loop
-	baselineSize float64
+	server   *server
+	bare     *bareServer
+	log      *auditLog
+	subject  load.Target
+	baseline load.Target
+	closed   func(context.Context, load.Target, int, time.Duration) (load.Summary, error)
+	tool     string // what closed is
 }
 
 func openHot(ctx context.Context, s *server) (_ *hot, err error) {
@@ -126,34 +124,55 @@ func (h *hot) kill() {
 	}
 }
 
+// run is a closed loop against one of the two. It adds to what the answers cost.
+func (h *hot) run(ctx context.Context, c *child, t load.Target, d time.Duration, all *cost) (load.Summary, error) {
+	before := c.cpu()
+	s, err := h.closed(ctx, t, connections, d)
+	all.answers += s.Requests
+	all.bytes += s.Bytes
+	all.cpu += c.cpu() - before
+	return s, err
+}
+
+// cost is what answers took of what does not depend on who else uses the machine.
+type cost struct {
+	answers int
+	bytes   int64
+	cpu     time.Duration
+}
+
+func (c cost) perAnswer() (bytes, cpuMicros float64) {
+	return float64(c.bytes) / float64(c.answers), micros(c.cpu) / float64(c.answers)
+}
+
 // throughput returns the peak of the baseline.
 func (h *hot) throughput(ctx context.Context, o options, r *report.Report) (peak float64, err error) {
+	var ours, theirs cost
 	p, err := alternate(ctx, o.pairs, func() (float64, error) {
-		s, err := h.closed(ctx, h.subject, connections, o.load)
+		s, err := h.run(ctx, h.server.child, h.subject, o.load, &ours)
 		if err != nil {
 			return 0, err
 		}
-		h.answerBytes = float64(s.Bytes) / float64(s.Requests)
 		return s.PerSecond(), h.recorded(s)
 	}, func() (float64, error) {
-		s, err := h.closed(ctx, h.baseline, connections, o.load)
-		if err == nil {
-			h.baselineSize = float64(s.Bytes) / float64(s.Requests)
-		}
+		s, err := h.run(ctx, h.bare.child, h.baseline, o.load, &theirs)
 		return s.PerSecond(), err
 	})
 	if err != nil {
 		return 0, err
 	}
+	size, cpu := ours.perAnswer()
+	bareSize, bareCPU := theirs.perAnswer()
 	// Only the digits of the age may differ.
-	if d := h.answerBytes / h.baselineSize; d < 0.98 || d > 1.02 {
-		return 0, fmt.Errorf("the answers have %.1f bytes and those of the baseline %.1f", h.answerBytes, h.baselineSize)
+	if d := size / bareSize; d < 0.98 || d > 1.02 {
+		return 0, fmt.Errorf("%w: %.1f bytes and %.1f", errDifferent, size, bareSize)
 	}
 	res := p.result("hot_read_vs_nethttp", "req/s", report.RatioAtLeast(0.70))
 	res.Against = "a bare net/http handler in a process of its own that gives the same status, headers and body"
 	res.Notes = []string{
 		fmt.Sprintf("load by %s, %v a run, medians of %d pairs; load and servers share %d CPUs", h.tool, o.load, o.pairs, runtime.NumCPU()),
-		fmt.Sprintf("every answer was recorded as a hit with status 200; %.0f bytes an answer, %.0f by the baseline", h.answerBytes, h.baselineSize),
+		fmt.Sprintf("every answer was recorded as a hit with status 200; %.0f bytes an answer, %.0f by the baseline", size, bareSize),
+		fmt.Sprintf("processor time an answer: %.1f us, %.1f us by the baseline", cpu, bareCPU),
 	}
 	return p.baseline, r.Add(res)
 }
