@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,8 +22,8 @@ type answer struct {
 
 // serveBare is the baseline: a handler of net/http that gives one answer, headers and body, to whoever asks, and does
 // nothing else. It has none of the timeouts that the server sets, so it is the fastest that net/http can be. It reads
-// the answer from in, prints where it listens, and ends when in does.
-func serveBare(in io.Reader, out io.Writer) error {
+// the answer from in, prints where it listens, and ends when in or ctx does.
+func serveBare(ctx context.Context, in io.Reader, out io.Writer) error {
 	dec := json.NewDecoder(in)
 	var a answer
 	if err := dec.Decode(&a); err != nil {
@@ -39,6 +40,7 @@ func serveBare(in io.Reader, out io.Writer) error {
 		}
 		_, _ = w.Write(a.Body)
 	})}
+	defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
 	go func() {
 		_, _ = io.Copy(io.Discard, in)
 		_ = srv.Close()
@@ -46,7 +48,7 @@ func serveBare(in io.Reader, out io.Writer) error {
 	if _, err := fmt.Fprintf(out, "http://%s\n", ln.Addr()); err != nil {
 		return err
 	}
-	if err := srv.Serve(ln); err != http.ErrServerClosed {
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -46,7 +46,7 @@ func bare(t *testing.T, a answer) string {
 	in, hold := io.Pipe()
 	read, out := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- serveBare(in, out) }()
+	go func() { done <- serveBare(context.Background(), in, out) }()
 	t.Cleanup(func() {
 		hold.Close()
 		if err := <-done; err != nil {
@@ -127,7 +127,10 @@ func TestAuditLogIsHeldAgainstTheAnswers(t *testing.T) {
 		{hit + hit + hit, 2, 0, false}, // more records than answers
 		{hit, 2, 16, false},            // an answer without a record
 		{hit + miss, 2, 0, false},      // not a hit
-		{hit + deny, 1, 1, false},      // not a 200
+		{hit + miss, 1, 0, false},      // not a hit, and not an answer
+		{hit + deny, 1, 0, false},      // not a 200
+		{hit + hit + deny, 1, 2, true}, // refused since the end of the run had cut it off
+		{hit + deny + deny, 1, 1, false},
 		{"", 0, 0, true},
 	} {
 		add(row.added)

@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	if *bare {
-		return serveBare(in, out)
+		return serveBare(ctx, in, out)
 	}
 	match, err := regexp.Compile(*only)
 	if err != nil {
