@@ -99,6 +99,7 @@ func TestAuditLogIsHeldAgainstTheAnswers(t *testing.T) {
 		birth = `{"v":1,"kind":"birth"}` + "\n"
 		hit   = `{"v":1,"kind":"access","cache":{"state":"hit","age_ms":1},"result":{"status":200,"bytes":1}}` + "\n"
 		miss  = `{"v":1,"kind":"access","cache":{"state":"miss"},"result":{"status":200,"bytes":1}}` + "\n"
+		held  = `{"v":1,"kind":"access","cache":{"state":"hit","age_ms":1},"result":{"status":304}}` + "\n"
 		deny  = `{"v":1,"kind":"access","result":{"status":403}}` + "\n"
 	)
 	add := func(text string) {
@@ -128,7 +129,8 @@ func TestAuditLogIsHeldAgainstTheAnswers(t *testing.T) {
 		{hit, 2, 16, false},            // an answer without a record
 		{hit + miss, 2, 0, false},      // not a hit
 		{hit + miss, 1, 0, false},      // not a hit, and not an answer
-		{hit + deny, 1, 0, false},      // not a 200
+		{hit + held, 2, 0, false},      // not a 200
+		{hit + deny, 1, 0, false},      // not an answer
 		{hit + hit + deny, 1, 2, true}, // refused since the end of the run had cut it off
 		{hit + deny + deny, 1, 1, false},
 		{"", 0, 0, true},

@@ -45,7 +45,6 @@ func setBenchTime(d time.Duration) error {
 var errNoLoop = errors.New("the benchmark did not run to its end")
 
 func loop(f func(b *testing.B) error) (ns float64, allocs int64, err error) {
-	err = errNoLoop
 	r := testing.Benchmark(func(b *testing.B) { err = f(b) })
 	if err != nil {
 		return 0, 0, err
