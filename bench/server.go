@@ -42,7 +42,7 @@ func buildServer(ctx context.Context, dir string) (*server, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building cmd/keyhole: %w: %s", err, out)
 	}
-	if _, err := devdir.Create(s.dir, "127.0.0.1:0"); err != nil {
+	if err := devdir.Create(s.dir, "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
 	return s, s.load()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -42,6 +43,9 @@ func (p *Proxy) current(ctx context.Context, t *transaction, mode Freshness, res
 	if err := p.fresh.check(ctx, mode, restricted); err != nil {
 		return p.refuse(ctx, t, because(err))
 	}
+	for _, o := range p.outbox {
+		o.catchUp(ctx)
+	}
 	if e := p.fresh.revoked.Load().check(t.token, t.req.Path, t.rec.Time); e != nil {
 		t.rec.Decision.Effect = policy.Deny.String()
 		return p.refuse(ctx, t, e)
@@ -77,6 +81,11 @@ func (p *Proxy) decide(ctx context.Context, t *transaction, path secret.Path, v 
 		return nil, p.refuse(ctx, t, fail(api.ScopeDenied, "no scope of the token covers this action on this path"))
 	}
 	d := p.ask(ctx, t)
+	if errors.Is(d.Fault, policy.ErrUnavailable) {
+		e := fail(api.PolicyUnavailable, "the policy cannot be asked now")
+		e.RetryAfter = time.Second
+		return nil, p.refuse(ctx, t, e)
+	}
 	switch d.Effect {
 	case policy.Allow:
 		return m, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/cache"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
@@ -52,6 +53,19 @@ func translate(err error) *Error {
 	case errors.Is(err, identity.ErrInvalid):
 		return fail(api.TokenInvalid, "the token is not valid here; get a new one from the issuer this proxy trusts")
 
+	// These come first: they may wrap a deadline of their own.
+	case errors.Is(err, audit.ErrUnavailable):
+		e := fail(api.AuditUnavailable, "the audit record could not be written, so nothing is released")
+		e.RetryAfter = time.Second
+		return e
+	case errors.Is(err, state.ErrUnavailable), errors.Is(err, state.ErrCompacted):
+		e := fail(api.StateUnavailable, "the shared state could not be read, so freshness cannot be promised")
+		e.RetryAfter = time.Second
+		return e
+
+	case errors.Is(err, secret.ErrThrottled), errors.Is(err, secret.ErrDenied), errors.Is(err, secret.ErrUnavailable),
+		errors.Is(err, cache.ErrBrokenLoad):
+		return fail(api.UpstreamError, "the upstream failed and no cached value is within its bound")
 	case errors.Is(err, secret.ErrNotFound):
 		return fail(api.NotFound, "no such secret or version")
 	case errors.Is(err, secret.ErrConflict):
@@ -64,17 +78,8 @@ func translate(err error) *Error {
 		return fail(api.MethodNotAllowed, "the upstream of this path does not support the operation")
 	case errors.Is(err, secret.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fail(api.UpstreamTimeout, "the upstream did not answer in time")
-	case errors.Is(err, secret.ErrThrottled), errors.Is(err, secret.ErrDenied), errors.Is(err, secret.ErrUnavailable):
-		return fail(api.UpstreamError, "the upstream failed and no cached value is within its bound")
-
-	case errors.Is(err, audit.ErrUnavailable):
-		e := fail(api.AuditUnavailable, "the audit record could not be written, so nothing is released")
-		e.RetryAfter = time.Second
-		return e
-	case errors.Is(err, state.ErrUnavailable), errors.Is(err, state.ErrCompacted):
-		e := fail(api.StateUnavailable, "the shared state could not be read, so freshness cannot be promised")
-		e.RetryAfter = time.Second
-		return e
+	case errors.Is(err, cache.ErrClosed):
+		return fail(api.NotReady, "the server is going down")
 	}
 	return fail(api.Internal, "internal error; the log of the server has the details")
 }

@@ -14,22 +14,21 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/state"
 )
 
-// Defaults of the generation check.
 const (
-	defaultCheck    = time.Second
-	defaultMaxBlind = 30 * time.Second
+	defaultCheck = time.Second
 	// storeTimeout bounds one read of the state store, which no caller's deadline cuts short.
 	storeTimeout = 5 * time.Second
 )
 
 // freshness keeps the generation: it reads the facts that others appended and applies them to the cache before a cached
-// value is served. Age is measured on the monotonic clock, except that the cache reports when the wall clock ran ahead
-// of it: then the process was frozen, and the last check is worth nothing.
+// value is served. The age of a check is the larger of what the two clocks say: a frozen process stops the monotonic
+// one, and many short freezes are no jump. After a jump, which the cache notices, the last check is worth nothing.
 type freshness struct {
 	store    state.Store
 	cache    *cache.Cache
 	interval time.Duration
 	maxBlind time.Duration
+	wall     func() time.Time
 	mono     func() time.Duration
 	log      *slog.Logger
 
@@ -43,8 +42,9 @@ type freshness struct {
 
 // checked says when a good check began: the facts of that moment are applied.
 type checked struct {
-	at    time.Duration // mono
-	thaws uint64        // what cache.Observe said
+	mono  time.Duration
+	wall  time.Time
+	thaws uint64 // what cache.Observe said
 }
 
 // check is one read of the store that any number of callers wait for.
@@ -55,14 +55,11 @@ type check struct {
 
 func newFreshness(c Config, values *cache.Cache) *freshness {
 	f := &freshness{
-		store: c.State, cache: values, interval: c.Check, maxBlind: c.MaxBlind, mono: c.Mono, log: c.Logger,
+		store: c.State, cache: values, interval: c.Check, maxBlind: c.MaxBlind, wall: c.Wall, mono: c.Mono, log: c.Logger,
 	}
 	f.revoked.Store(&revocations{})
 	if f.interval == 0 {
 		f.interval = defaultCheck
-	}
-	if f.maxBlind == 0 {
-		f.maxBlind = defaultMaxBlind
 	}
 	return f
 }
@@ -101,7 +98,7 @@ func (f *freshness) ready() error {
 // within reports whether the last good check began less than d ago, and the process has not been frozen since.
 func (f *freshness) within(d time.Duration) bool {
 	c := f.last.Load()
-	return c != nil && f.mono()-c.at < d && f.cache.Observe() == c.thaws
+	return c != nil && max(f.mono()-c.mono, f.wall().Sub(c.wall)) < d && f.cache.Observe() == c.thaws
 }
 
 // sync reads and applies what is new. Callers at the same time share one read, but never one that began before they
@@ -138,50 +135,53 @@ func (f *freshness) sync(ctx context.Context) error {
 func (f *freshness) run(ctx context.Context, c *check) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	began := &checked{at: f.mono(), thaws: f.cache.Observe()}
-	c.err = f.catchUp(ctx)
-	if c.err == nil {
+	// Whatever happens to the reader, those who wait get an answer and the next check can begin.
+	c.err = errBroken
+	defer func() {
+		f.mu.Lock()
+		f.flight = nil
+		f.mu.Unlock()
+		close(c.done)
+	}()
+	began := &checked{mono: f.mono(), wall: f.wall(), thaws: f.cache.Observe()}
+	if c.err = f.catchUp(ctx); c.err == nil {
 		f.last.Store(began)
 	} else {
 		f.log.LogAttrs(ctx, slog.LevelWarn, "the state store cannot be read", slog.String("error", c.err.Error()))
 	}
-	f.mu.Lock()
-	f.flight = nil
-	f.mu.Unlock()
-	close(c.done)
 }
 
+var errBroken = fmt.Errorf("%w: reading it broke down", state.ErrUnavailable)
+
 func (f *freshness) catchUp(ctx context.Context) error {
+	revoked := f.revoked.Load()
 	facts, last, err := f.store.Since(ctx, f.seq.Load())
 	if errors.Is(err, state.ErrCompacted) {
 		// What was missed cannot be known, so nothing cached may be served on the strength of it. The snapshot holds
 		// every revocation that still stands; those held here may have been lifted since.
 		f.cache.Flush()
+		revoked = &revocations{}
 		facts, last, err = f.store.Since(ctx, 0)
-		if err == nil {
-			f.revoked.Store(&revocations{})
-		}
 	}
 	if err != nil {
 		return err
 	}
 	for i := range facts {
-		f.apply(&facts[i])
+		if facts[i].Kind == state.Invalidation {
+			f.invalidate(facts[i].Subject)
+		}
 	}
+	// One set takes the place of another: no request sees half of what was read.
+	f.revoked.Store(revoked.with(facts, f.wall()))
 	f.seq.Store(last)
 	return nil
 }
 
-func (f *freshness) apply(fact *state.Fact) {
-	switch fact.Kind {
-	case state.Invalidation:
-		p, err := secret.ParseConfigPattern(fact.Subject)
-		if err != nil {
-			// A newer node may write what this one cannot read: then everything may be meant.
-			p = secret.Everything()
-		}
-		f.cache.Invalidate(p)
-	case state.Revocation, state.Lift:
-		f.revoked.Store(f.revoked.Load().with(fact))
+func (f *freshness) invalidate(pattern string) {
+	p, err := secret.ParseConfigPattern(pattern)
+	if err != nil {
+		// A newer node may write what this one cannot read: then everything may be meant.
+		p = secret.Everything()
 	}
+	f.cache.Invalidate(p)
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -49,7 +48,7 @@ func (p *Proxy) List(ctx context.Context, c *Call, r ListRequest) (Listing, erro
 	if err != nil {
 		return Listing{}, err
 	}
-	if err := p.current(ctx, t, Bounded, false); err != nil {
+	if err := p.current(ctx, t, p.mounts.strictest(r.Prefix), false); err != nil {
 		return Listing{}, err
 	}
 	if !pr.Scopes.CanMatchUnder(policy.List, r.Prefix) {
@@ -73,12 +72,13 @@ func (p *Proxy) List(ctx context.Context, c *Call, r ListRequest) (Listing, erro
 
 // list merges the mounts that reach into the prefix. Every path is decided before it is shown.
 func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listing, error) {
-	streams, err := p.streams(ctx, r)
+	streams, err := p.streams(ctx, t, r)
 	if err != nil {
 		return Listing{}, err
 	}
 	var out Listing
-	last := ""
+	// Several mounts may yield one path, of which one is its mount: a cursor stands behind all of them or before.
+	before, last := "", ""
 	for t.rec.Result.Examined = 0; ; t.rec.Result.Examined++ {
 		s, err := smallest(ctx, streams)
 		if err != nil {
@@ -87,13 +87,21 @@ func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listin
 		if s == nil {
 			return out, nil
 		}
-		if len(out.Items) == r.Limit || t.rec.Result.Examined == maxExamined {
-			out.Next = last
+		next := s.page[0]
+		if path := next.Path.String(); path != last {
+			before, last = last, path
+		}
+		if t.rec.Result.Examined == maxExamined {
+			out.Next = before
 			return out, nil
 		}
-		next := s.pop()
-		last = next.Path.String()
+		s.page = s.page[1:]
 		if p.mounts.find(next.Path) == s.mount && p.listable(ctx, t, s.mount, next.Path) {
+			if len(out.Items) == r.Limit {
+				// Only a path that may be shown makes another page: what follows hidden is not told.
+				out.Next = before
+				return out, nil
+			}
 			out.Items = append(out.Items, next)
 		}
 	}
@@ -102,6 +110,9 @@ func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listin
 // listable decides one path of a listing. A policy that fails hides the path.
 func (p *Proxy) listable(ctx context.Context, t *transaction, m *mount, path secret.Path) bool {
 	if !t.req.Principal.Scopes.Allows(policy.List, path) {
+		return false
+	}
+	if p.fresh.revoked.Load().check(t.token, path, t.rec.Time) != nil {
 		return false
 	}
 	t.req.Path, t.req.Mount, t.req.Labels = path, m.Path.String(), p.labels(m, path)
@@ -119,7 +130,7 @@ type stream struct {
 
 const pageSize = 200
 
-func (p *Proxy) streams(ctx context.Context, r ListRequest) ([]*stream, error) {
+func (p *Proxy) streams(ctx context.Context, t *transaction, r ListRequest) ([]*stream, error) {
 	var out []*stream
 	for _, m := range p.mounts.all {
 		s := &stream{mount: m}
@@ -134,7 +145,7 @@ func (p *Proxy) streams(ctx context.Context, r ListRequest) ([]*stream, error) {
 			continue
 		}
 		if m.Layout == Fields {
-			if err := s.collectFields(ctx, r); err != nil {
+			if err := s.collectFields(ctx, t.req.Principal.Scopes, r); err != nil {
 				return nil, err
 			}
 		} else if !s.startBehind(r.After) {
@@ -188,12 +199,6 @@ func (s *stream) fill(ctx context.Context) error {
 	return nil
 }
 
-func (s *stream) pop() Listed {
-	next := s.page[0]
-	s.page = s.page[1:]
-	return next
-}
-
 // smallest returns the stream whose next path sorts first, nil when all have ended.
 func smallest(ctx context.Context, streams []*stream) (*stream, error) {
 	var best *stream
@@ -206,37 +211,4 @@ func smallest(ctx context.Context, streams []*stream) (*stream, error) {
 		}
 	}
 	return best, nil
-}
-
-// collectFields reads the objects of a mount of the layout Fields: their fields are the paths. Names of objects and of
-// fields sort differently than the paths they make, so all are collected first, from at most maxExamined objects.
-func (s *stream) collectFields(ctx context.Context, r ListRequest) error {
-	s.ended = true
-	prefix := s.prefix
-	if r.Prefix.Under(s.mount.Path) && r.Prefix != s.mount.Path {
-		// The last segment of the prefix may be a field.
-		prefix = prefix[:max(strings.LastIndexByte(prefix, '/'), 0)]
-	}
-	items, err := s.mount.lister.List(ctx, prefix, "", maxExamined)
-	if err != nil {
-		return err
-	}
-	for _, it := range items {
-		obj, err := s.mount.Upstream.Read(ctx, it.Name, secret.Current)
-		if err != nil {
-			return err
-		}
-		for _, f := range obj.Fields {
-			path, ok := s.mount.path(it.Name)
-			if !ok {
-				continue
-			}
-			if path, err = path.Join(f.Name); err == nil && path.Under(r.Prefix) && path.String() > r.After {
-				s.page = append(s.page, Listed{Path: path, Mount: s.mount.Path.String(), Item: it})
-			}
-		}
-		obj.Wipe()
-	}
-	slices.SortFunc(s.page, func(a, b Listed) int { return strings.Compare(a.Path.String(), b.Path.String()) })
-	return nil
 }

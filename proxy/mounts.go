@@ -102,6 +102,16 @@ func (t *mountTable) find(path secret.Path) *mount {
 	}
 }
 
+// strictest is the strictest freshness of the mounts that reach into prefix.
+func (t *mountTable) strictest(prefix secret.Path) Freshness {
+	for _, m := range t.all {
+		if m.Freshness == Strict && (m.Path.Under(prefix) || prefix.Under(m.Path)) {
+			return Strict
+		}
+	}
+	return Bounded
+}
+
 var errNoObject = errors.New("the path names the mount itself")
 
 // object gives the upstream's name of path, and the field of that object in the layout Fields.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/audit"
@@ -21,6 +22,8 @@ type outbox struct {
 	fresh    *freshness
 	wall     func() time.Time
 	keep     time.Duration // how long an invalidation can matter
+
+	owes atomic.Bool // an announcement failed and is to be made when the store is back
 
 	mu sync.Mutex // one drain at a time, so that a change is announced once
 }
@@ -61,10 +64,24 @@ func (o *outbox) forget(name string) {
 // announce tells of one write: this node first, then the log.
 func (o *outbox) announce(ctx context.Context, name string) error {
 	o.forget(name)
-	if o.box != nil {
-		return o.drain(ctx)
+	if o.box == nil {
+		return o.append(ctx, name)
 	}
-	return o.append(ctx, name)
+	err := o.drain(ctx)
+	o.owes.Store(err != nil)
+	return err
+}
+
+// catchUp announces what could not be announced before. Its failure is not the failure of whoever comes by.
+func (o *outbox) catchUp(ctx context.Context) {
+	if !o.owes.CompareAndSwap(true, false) {
+		return
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	if o.drain(ctx) != nil {
+		o.owes.Store(true)
+	}
 }
 
 // drain announces all that is pending, this process's writes and those of an earlier one.

@@ -45,7 +45,7 @@ type Config struct {
 	Labels     []LabelRule
 
 	Check    time.Duration // how old a generation check may be in the mode bounded; 0 means 1 s
-	MaxBlind time.Duration // how long to serve without being able to check; 0 means 30 s
+	MaxBlind time.Duration // how long to serve without being able to check; 0 means not at all
 
 	Wall   func() time.Time     // nil: time.Now
 	Mono   func() time.Duration // nil: time since New, monotonic
@@ -63,6 +63,7 @@ type Proxy struct {
 	rules    []LabelRule
 	fresh    *freshness
 	outbox   []*outbox
+	started  atomic.Bool
 	wall     func() time.Time
 	mono     func() time.Duration
 	log      *slog.Logger
@@ -112,14 +113,15 @@ func (p *Proxy) Start(ctx context.Context) error {
 			return fmt.Errorf("announcing earlier writes of upstream %s: %w", o.upstream, err)
 		}
 	}
+	p.started.Store(true)
 	return nil
 }
 
-// Ready says why the proxy cannot serve now: no policy, the audit sink does not take records, or the state is unknown for
+// Ready says why the proxy cannot serve now: it has not started, the audit sink does not take records, or the state is unknown for
 // longer than max_blind. It is nil when it can.
 func (p *Proxy) Ready() error {
-	if p.policy.Load() == nil {
-		return errors.New("no policy is loaded")
+	if !p.started.Load() {
+		return errors.New("not started")
 	}
 	if err := p.audit.Healthy(); err != nil {
 		return fmt.Errorf("audit: %w", err)

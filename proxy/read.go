@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -62,12 +64,15 @@ func (p *Proxy) ReadName(ctx context.Context, c *Call, name secret.Path) (Answer
 	if err != nil {
 		return Answer{}, err
 	}
+	if err := p.current(ctx, t, Bounded, false); err != nil {
+		return Answer{}, err
+	}
 	if pr.Base.IsZero() {
-		return Answer{}, fail(api.InvalidRequest, "the token has no base to resolve names against; read the full path under /v1/secrets/")
+		return Answer{}, p.refuse(ctx, t, fail(api.InvalidRequest, "the token has no base to resolve names against; read the full path under /v1/secrets/"))
 	}
 	path, err := pr.Base.Join(name.String())
 	if err != nil {
-		return Answer{}, fail(api.InvalidPath, "base and name together are no valid path")
+		return Answer{}, p.refuse(ctx, t, fail(api.InvalidPath, "base and name together are no valid path"))
 	}
 	return p.read(ctx, t, ReadRequest{Path: path})
 }
@@ -126,8 +131,11 @@ func (p *Proxy) fetch(ctx context.Context, m *mount, r ReadRequest) (Answer, err
 // read is the cache.Load of the mount. In the layout Fields one field of the object becomes the value.
 func (m *mount) read(ctx context.Context, k cache.Key) (*secret.Secret, error) {
 	s, err := m.Upstream.Read(ctx, k.Name, k.Version)
-	if err != nil || k.Field == "" {
-		return s, err
+	if err != nil {
+		return nil, explained(err)
+	}
+	if k.Field == "" {
+		return s, nil
 	}
 	defer s.Wipe()
 	v, ok := s.Field(k.Field)
@@ -135,6 +143,20 @@ func (m *mount) read(ctx context.Context, k cache.Key) (*secret.Secret, error) {
 		return nil, secret.ErrNotFound
 	}
 	return &secret.Secret{Value: v.Clone(), Version: s.Version, CreatedAt: s.CreatedAt, Metadata: s.Metadata}, nil
+}
+
+// explained makes an upstream's error one that the contract names: what it does not explain is a failure of it, and so
+// is a secret too large to serve.
+func explained(err error) error {
+	for _, known := range []error{
+		secret.ErrNotFound, secret.ErrDenied, secret.ErrThrottled, secret.ErrUnavailable, secret.ErrTimeout,
+		context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", secret.ErrUnavailable, err)
 }
 
 // etag is opaque to callers. Where the upstream may give a version's name again, the time tells the two apart.

@@ -25,39 +25,59 @@ type revocation struct {
 	until   time.Time
 }
 
-// with returns r and one more fact: a revocation or the lifting of one.
-func (r *revocations) with(f *state.Fact) *revocations {
-	facts := maps.Clone(r.byFact)
-	if facts == nil {
-		facts = map[string]revocation{}
-	}
-	switch f.Kind {
-	case state.Lift:
-		delete(facts, f.Subject)
-	case state.Revocation:
-		v := revocation{subject: f.Subject, until: f.ExpiresAt}
-		if text, ok := strings.CutPrefix(f.Subject, "secret:"); ok {
-			var err error
-			if v.pattern, err = secret.ParseConfigPattern(text); err != nil {
-				// What a newer node meant cannot be read here: refuse every secret rather than serve one.
-				v.pattern = secret.Everything()
-			}
-		}
-		facts[f.ID] = v
-	}
-	out := &revocations{byFact: facts, named: map[string]time.Time{}}
-	for _, id := range slices.Sorted(maps.Keys(facts)) {
-		v := facts[id]
-		if !v.pattern.IsZero() {
-			out.secrets = append(out.secrets, v)
+// with returns r and more facts, revocations and liftings, in their order. What has expired by now is left out.
+func (r *revocations) with(facts []state.Fact, now time.Time) *revocations {
+	var byFact map[string]revocation
+	for i := range facts {
+		f := &facts[i]
+		if f.Kind != state.Revocation && f.Kind != state.Lift {
 			continue
 		}
-		// Several facts may revoke one subject: the one that lasts longest counts.
-		if until, dup := out.named[v.subject]; !dup || !until.IsZero() && (v.until.IsZero() || v.until.After(until)) {
+		if byFact == nil {
+			if byFact = maps.Clone(r.byFact); byFact == nil {
+				byFact = map[string]revocation{}
+			}
+		}
+		if f.Kind == state.Lift {
+			delete(byFact, f.Subject)
+		} else {
+			byFact[f.ID] = newRevocation(f)
+		}
+	}
+	if byFact == nil {
+		return r
+	}
+	out := &revocations{byFact: byFact, named: map[string]time.Time{}}
+	for id, v := range byFact {
+		switch until, dup := out.named[v.subject]; {
+		case !lasts(v.until, now):
+			delete(byFact, id)
+		case !v.pattern.IsZero():
+			out.secrets = append(out.secrets, v)
+		case !dup || !until.IsZero() && (v.until.IsZero() || v.until.After(until)):
+			// Several facts may revoke one subject: the one that lasts longest counts.
 			out.named[v.subject] = v.until
 		}
 	}
 	return out
+}
+
+// newRevocation reads a fact. What a newer node meant may not be readable here: then every secret is refused, rather
+// than one served that should not be.
+func newRevocation(f *state.Fact) revocation {
+	v := revocation{subject: f.Subject, until: f.ExpiresAt}
+	kind, text, _ := strings.Cut(f.Subject, ":")
+	switch kind {
+	case "token_id", "key_id", "subject", "trust":
+		return v
+	case "secret":
+		var err error
+		if v.pattern, err = secret.ParseConfigPattern(text); err == nil {
+			return v
+		}
+	}
+	v.pattern = secret.Everything()
+	return v
 }
 
 // check says why the holder of the token may not act on path (the zero Path where none is asked), nil where it may.

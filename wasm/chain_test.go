@@ -182,11 +182,12 @@ func TestNameOverride(t *testing.T) {
 	}
 }
 
-func TestEndedContextDenies(t *testing.T) {
+// A caller who hangs up is no fault of the policy: only waiting for an instance ends with the context.
+func TestEndedContextDecidesAllTheSame(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	got := chain(t, word(t, "a", allow, "")).Authorize(ctx, request(t))
-	if got.Effect != policy.Deny || got.Rule != "a/error" || !errors.Is(got.Fault, wasm.ErrBusy) || !errors.Is(got.Fault, context.Canceled) {
+	if got.Effect != policy.Allow || got.Fault != nil {
 		t.Errorf("got %+v", got)
 	}
 }

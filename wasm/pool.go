@@ -48,9 +48,7 @@ func (p *pool) get(ctx context.Context) (*instance, error) {
 }
 
 func (p *pool) wait(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrBusy, err)
-	}
+	// A context that has ended ends waiting, not the decision: who hung up is no fault of the policy.
 	select {
 	case p.slots <- struct{}{}:
 		return nil

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
 var (
@@ -34,9 +36,9 @@ var (
 	// ErrRequestTooLarge means that the inputs a policy declares exceed 64 KiB: the caller's token or labels are too big.
 	ErrRequestTooLarge = errors.New("policy request too large")
 	// ErrBusy means that no instance came free in time or before the context ended: the caller may try again.
-	ErrBusy = errors.New("no policy instance is free")
+	ErrBusy = fmt.Errorf("%w: no policy instance is free", policy.ErrUnavailable)
 	// ErrClosed means that the Chain was closed: the caller must use the Chain that replaced it.
-	ErrClosed = errors.New("policy chain is closed")
+	ErrClosed = fmt.Errorf("%w: policy chain is closed", policy.ErrUnavailable)
 )
 
 // Isolation is how much of one decision another decision of the same policy could see, if the policy let it.

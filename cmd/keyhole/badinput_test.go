@@ -29,7 +29,7 @@ func TestASecondServerIsRefused(t *testing.T) {
 		{"serve", "--config", filepath.Join(dir, devdir.ConfigFile), "--listen", "127.0.0.1:0"},
 	} {
 		_, stderr := keyhole(t, 1, "", args...)
-		if !strings.Contains(stderr, "process "+pid) {
+		if !strings.Contains(stderr, "process "+pid) || !strings.Contains(stderr, p.Server.Native) {
 			t.Errorf("%s: got %q, want the pid %s", args[0], stderr, pid)
 		}
 	}

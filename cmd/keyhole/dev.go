@@ -35,18 +35,12 @@ func devCommand() *cobra.Command {
 secret in it. It prints a curl line that works. Everything stays in the directory for the next start.`,
 		Args: args(0, 0, "keyhole dev [--dir DIR]"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fresh, err := devdir.Create(dir, f.listen)
-			if err != nil {
+			if err := devdir.Create(dir, f.listen); err != nil {
 				return err
 			}
 			return runServer(cmd.Context(), filepath.Join(dir, devdir.ConfigFile), f, func(r *running) error {
-				if fresh {
-					if err := seed(cmd.Context(), r); err != nil {
-						return fmt.Errorf("seeding the example secret: %w", err)
-					}
-				}
-				return greet(cmd.OutOrStdout(), dir, r)
-			})
+				return devdir.Once(dir, func() error { return seed(cmd.Context(), r) })
+			}, func(r *running) error { return greet(cmd.OutOrStdout(), r) })
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", defaultDir, "directory to work in")
@@ -54,7 +48,8 @@ secret in it. It prints a curl line that works. Everything stays in the director
 	return cmd
 }
 
-// seed writes the example secret the way every secret is written: decided and recorded.
+// seed writes the example secret the way every secret is written: decided and recorded. A conflict means that an
+// earlier start was ended between the write and the note of it.
 func seed(ctx context.Context, r *running) (err error) {
 	token, err := app.Issue(r.config, os.Getenv, app.TokenRequest{Scope: "write:" + seedPath, Subject: "dev", TTL: seedTTL})
 	if err != nil {
@@ -64,11 +59,17 @@ func seed(ctx context.Context, r *running) (err error) {
 	if err != nil {
 		return err
 	}
-	_, _, err = c.do(ctx, http.MethodPut, secretURL(seedPath), []byte(seedBody))
-	return err
+	status, _, err := c.do(ctx, http.MethodPut, secretURL(seedPath), []byte(seedBody))
+	if status == http.StatusConflict {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("seeding the example secret: %w", err)
+	}
+	return nil
 }
 
-func greet(w io.Writer, dir string, r *running) error {
+func greet(w io.Writer, r *running) error {
 	token, err := app.Issue(r.config, os.Getenv, app.TokenRequest{
 		Scope: devScopes, Base: devBase, Subject: "dev", TTL: min(devTTL, r.config.Identity.MaxTTL),
 	})

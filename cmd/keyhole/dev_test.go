@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 )
 
 const seeded = "web/production/STRIPE_KEY"
@@ -18,7 +21,10 @@ var curlLine = regexp.MustCompile(`Authorization: Bearer ([A-Za-z0-9._-]+)" \\\n
 func TestDevPrintsACurlLineThatWorks(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "dir")
 	p := dev(t, dir)
-	m := curlLine.FindStringSubmatch(p.Stdout.String())
+	var m []string
+	for deadline := time.Now().Add(proxytest.Patience); m == nil && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		m = curlLine.FindStringSubmatch(p.Stdout.String())
+	}
 	if m == nil {
 		t.Fatalf("no curl line in %s", p.Stdout.String())
 	}

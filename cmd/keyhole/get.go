@@ -39,6 +39,9 @@ A secret of fields is printed as one JSON object; --field prints one of them.`,
 			if err != nil {
 				return err
 			}
+			if _, err := secret.ParseVersion(version); err != nil {
+				return usage("--version: %w", err)
+			}
 			c, err := t.client(cmd.Context(), policy.Scope{Action: policy.Read, Pattern: secret.Exactly(path)}.String())
 			if err != nil {
 				return err

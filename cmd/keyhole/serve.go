@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +44,8 @@ func serveCommand() *cobra.Command {
 			if file == "" {
 				return usage("no configuration; use --config FILE or KEYHOLE_CONFIG")
 			}
-			return runServer(cmd.Context(), file, f, func(*running) error { return nil })
+			nothing := func(*running) error { return nil }
+			return runServer(cmd.Context(), file, f, nothing, nothing)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (KEYHOLE_CONFIG)")
@@ -56,8 +60,9 @@ type running struct {
 	native string // URL
 }
 
-// runServer loads, locks, builds, listens, then serves until ctx is done. ready runs when the listeners are open.
-func runServer(ctx context.Context, file string, f serverFlags, ready func(*running) error) (err error) {
+// runServer loads, locks, builds, listens, then serves until ctx is done. prepare runs before anybody is told where the
+// server is, greet after.
+func runServer(ctx context.Context, file string, f serverFlags, prepare, greet func(*running) error) (err error) {
 	c, err := full.Drivers().Load(file, f.environ())
 	if err != nil {
 		return err
@@ -66,9 +71,13 @@ func runServer(ctx context.Context, file string, f serverFlags, ready func(*runn
 	if err != nil {
 		return err
 	}
-	lock, err := devdir.TakeLock(c.Dir)
+	lock, server, err := lockOrFind(ctx, c.Dir)
 	if err != nil {
-		return &failure{code: exitFailed, err: err, hint: "stop that process, or use its server"}
+		return err
+	}
+	if lock == nil {
+		return &failure{code: exitFailed, hint: "stop that process, or use its server",
+			err: fmt.Errorf("%w: process %d serves %s on %s", devdir.ErrInUse, server.PID, c.Dir, server.Native)}
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
 	a, err := app.New(ctx, c, full.Drivers(), app.Options{Logger: log})
@@ -83,11 +92,12 @@ func runServer(ctx context.Context, file string, f serverFlags, ready func(*runn
 	if err != nil {
 		return err
 	}
-	where := devdir.Server{PID: os.Getpid(), Native: "http://" + s.NativeAddr().String()}
+	where := devdir.Server{PID: os.Getpid(), Native: urlOf(s.NativeAddr())}
 	if admin := s.AdminAddr(); admin != nil {
-		where.Admin = "http://" + admin.String()
+		where.Admin = urlOf(admin)
 	}
-	if err := ready(&running{app: a, config: c, native: where.Native}); err != nil {
+	r := &running{app: a, config: c, native: where.Native}
+	if err := prepare(r); err != nil {
 		return errors.Join(err, s.Close())
 	}
 	withdraw, err := devdir.Announce(c.Dir, where)
@@ -95,6 +105,9 @@ func runServer(ctx context.Context, file string, f serverFlags, ready func(*runn
 		return errors.Join(err, s.Close())
 	}
 	defer withdraw()
+	if err := greet(r); err != nil {
+		return errors.Join(err, s.Close())
+	}
 	warnPlainHTTP(log, s.NativeAddr())
 	log.Info("serving", "native", where.Native, "admin", where.Admin, "policy", a.PolicyDigest(), "version", version())
 	err = s.Serve(ctx)
@@ -102,14 +115,23 @@ func runServer(ctx context.Context, file string, f serverFlags, ready func(*runn
 	return err
 }
 
+// urlOf is where this machine reaches a listener: one on all addresses is on loopback too.
+func urlOf(a net.Addr) string {
+	host := a.String()
+	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
+		host = net.JoinHostPort("127.0.0.1", strconv.Itoa(t.Port))
+	}
+	return "http://" + host
+}
+
 // environ lets flags override the file the way variables do: with the same checks and the same errors.
 func (f serverFlags) environ() []string {
 	env := os.Environ()
-	if f.listen != "" {
-		env = append(env, "KEYHOLE__LISTEN__NATIVE="+f.listen)
-	}
-	if f.logLevel != "" {
-		env = append(env, "KEYHOLE__LOG__LEVEL="+f.logLevel)
+	for _, o := range [][2]string{{"KEYHOLE__LISTEN__NATIVE", f.listen}, {"KEYHOLE__LOG__LEVEL", f.logLevel}} {
+		if o[1] != "" {
+			env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, o[0]+"=") })
+			env = append(env, o[0]+"="+o[1])
+		}
 	}
 	return env
 }

@@ -43,6 +43,9 @@ keyhole dev only: command lines are visible to other processes and stay in shell
 			if err != nil {
 				return err
 			}
+			if v, err := secret.ParseVersion(ifVersion); ifVersion != "" && (err != nil || v == secret.Current || v == secret.Previous) {
+				return usage("--if-version %q: want the number of a version, or 0", ifVersion)
+			}
 			if len(args) == 2 {
 				if err := t.resolve(); err != nil {
 					return err

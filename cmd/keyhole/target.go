@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -51,6 +52,9 @@ func (t *target) resolve() error {
 	}
 	if given == 0 {
 		t.url = os.Getenv("KEYHOLE_URL")
+	}
+	if given == 0 && t.url == "" {
+		t.config = os.Getenv("KEYHOLE_CONFIG")
 	}
 	if t.url != "" {
 		if t.token == "" {
@@ -114,7 +118,10 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		return nil, err
 	}
 	if lock == nil {
-		return newClient(server.Native, token, nil)
+		// A server of this machine is never reached through a proxy, whatever the environment says: the token would be too.
+		direct := http.DefaultTransport.(*http.Transport).Clone()
+		direct.Proxy = nil
+		return newClient(server.Native, token, direct)
 	}
 	a, err := app.New(ctx, c, full.Drivers(), app.Options{Surface: "cli"})
 	if err == nil {
@@ -144,7 +151,7 @@ func lockOrFind(ctx context.Context, dir string) (*devdir.Lock, devdir.Server, e
 		if !errors.Is(err, devdir.ErrInUse) {
 			return nil, devdir.Server{}, err
 		}
-		if server, ok, ferr := devdir.Find(dir); ferr == nil && ok && alive(server.PID) {
+		if server, ok, ferr := devdir.Find(dir); ferr == nil && ok {
 			return nil, server, nil
 		}
 		select {

@@ -54,8 +54,11 @@ func tokenCreateCommand() *cobra.Command {
 			}
 			scope := strings.Join(scopes, " ")
 			token, err := app.Issue(c, os.Getenv, app.TokenRequest{Scope: scope, Base: base, Subject: subject, TTL: ttl})
+			if errors.Is(err, app.ErrTokenRequest) {
+				return usage("%w", err)
+			}
 			if err != nil {
-				return &failure{code: exitUsage, err: err}
+				return err
 			}
 			// The record comes before the token, as everywhere.
 			if err := recordIssued(c, scope, subject); err != nil {

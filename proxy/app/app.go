@@ -93,6 +93,8 @@ type builder struct {
 	env     Env
 	drivers Drivers
 	options Options
+
+	cursorKey [32]byte // derived from the audit key, so that cursors outlive a restart
 }
 
 func (b *builder) closing(c func() error) { b.app.closers = append(b.app.closers, c) }
@@ -132,7 +134,7 @@ func (b *builder) build(ctx context.Context) error {
 	}
 	b.app.Native, err = httpapi.NewNative(httpapi.Config{
 		Proxy: b.app.Proxy, JWKS: func() []byte { return jwks }, TrustedProxies: c.Listen.TrustedProxies,
-		Surface: b.options.Surface, Logger: b.options.Logger,
+		Surface: b.options.Surface, CursorKey: b.cursorKey, Logger: b.options.Logger,
 	})
 	return err
 }

@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/keyhole-edge/keyhole/policies"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
@@ -26,6 +28,11 @@ func (b *builder) audit() (*audit.Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Key, err)
 	}
+	derived, err := hkdf.Key(sha256.New, key.Seed(), nil, "keyhole list cursor v1", len(b.cursorKey))
+	if err != nil {
+		return nil, err
+	}
+	copy(b.cursorKey[:], derived)
 	if len(c.Sinks) != 1 || !c.Sinks[0].Required {
 		return nil, errors.New("sinks: this version takes exactly one sink, and it must be required")
 	}
@@ -60,10 +67,40 @@ func (b *builder) identity() (*identity.Verifier, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := b.signs(keys); err != nil {
+		return nil, nil, err
+	}
 	v, err := identity.New(identity.Config{
 		Issuer: c.Issuer, Audience: c.Audience, Keys: keys, MaxTTL: c.MaxTTL, Wall: b.env.Wall,
 	})
 	return v, append(published, '\n'), err
+}
+
+// signs makes sure that what this node signs, this node verifies: a signing key that was replaced without its public half
+// would make tokens that nobody takes.
+func (b *builder) signs(keys *identity.KeySet) error {
+	c := b.env.Config.Identity
+	if c.SigningKey.IsZero() {
+		return nil
+	}
+	text, err := b.env.Resolve(c.SigningKey)
+	if err != nil {
+		return err
+	}
+	defer clear(text)
+	key, err := identity.ParseSigningKey(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.SigningKey, err)
+	}
+	defer clear(key)
+	id, err := identity.Thumbprint(key.Public())
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(keys.KeyIDs(), id) {
+		return fmt.Errorf("signing_key: its public half is not in keys (%s), so its tokens would be refused; restore the key or add the public half", c.Keys)
+	}
+	return nil
 }
 
 // policy loads the chain.
@@ -90,10 +127,7 @@ func (b *builder) policy(ctx context.Context) (*wasm.Chain, error) {
 
 func (b *builder) policyCode(p config.PolicyRef) ([]byte, error) {
 	if p.Bundle.Scheme == "builtin" {
-		code, ok := policies.Builtin(p.Bundle.Name)
-		if !ok {
-			return nil, fmt.Errorf("bundle: there is no builtin policy %q; there are %s", p.Bundle.Name, strings.Join(policies.Names(), ", "))
-		}
+		code, _ := policies.Builtin(p.Bundle.Name)
 		return code, nil
 	}
 	if !p.Unsigned {

@@ -22,6 +22,9 @@ type TokenRequest struct {
 	TTL     time.Duration
 }
 
+// ErrTokenRequest is wrapped where the request itself is wrong: its scope, its base, its life.
+var ErrTokenRequest = errors.New("no such token can be made")
+
 // Issue signs a token. It refuses a life longer than identity.max_ttl.
 func Issue(c *config.Config, getenv func(string) string, r TokenRequest) (string, error) {
 	if c.Identity.SigningKey.IsZero() {
@@ -29,16 +32,16 @@ func Issue(c *config.Config, getenv func(string) string, r TokenRequest) (string
 	}
 	scopes, err := policy.ParseScopes(r.Scope)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrTokenRequest, err)
 	}
 	var base secret.Path
 	if r.Base != "" {
 		if base, err = secret.ParsePath(r.Base); err != nil {
-			return "", fmt.Errorf("base: %w", err)
+			return "", fmt.Errorf("%w: base: %w", ErrTokenRequest, err)
 		}
 	}
 	if r.TTL < time.Second || r.TTL > c.Identity.MaxTTL {
-		return "", fmt.Errorf("a token lives from 1s to %s (identity.max_ttl), not %s", c.Identity.MaxTTL, r.TTL)
+		return "", fmt.Errorf("%w: a token lives from 1s to %s (identity.max_ttl), not %s", ErrTokenRequest, c.Identity.MaxTTL, r.TTL)
 	}
 	text, err := c.Identity.SigningKey.Resolve(c.Dir, getenv)
 	if err != nil {

@@ -53,11 +53,13 @@ func (s *Server) open(key, address string, h http.Handler) (net.Listener, error)
 	}
 	s.lns = append(s.lns, ln)
 	s.servers = append(s.servers, &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       requestTimeout,
-		WriteTimeout:      2 * requestTimeout,
-		IdleTimeout:       idleTimeout,
+		Handler: h,
+		// "OPTIONS *" is an unknown route like any other.
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            readHeaderTimeout,
+		ReadTimeout:                  requestTimeout,
+		WriteTimeout:                 2 * requestTimeout,
+		IdleTimeout:                  idleTimeout,
 		// net/http adds 4 KiB to what it is told.
 		MaxHeaderBytes: httpapi.MaxHeaderBytes - 4<<10,
 		ErrorLog:       slog.NewLogLogger(s.app.log.Handler(), slog.LevelDebug),

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
+	"github.com/keyhole-edge/keyhole/policies"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 )
 
@@ -27,7 +29,15 @@ func unsupported(c *config.Config) error {
 	refuse(c.Limits.PerPrincipal > 0, "limits.per_principal", "rate limiting")
 	refuse(c.Telemetry.OTLP != "", "telemetry.otlp", "OTLP export")
 	for i, p := range c.Policy.Chain {
+		if _, ok := policies.Builtin(p.Bundle.Name); p.Bundle.Scheme == "builtin" && !ok {
+			errs = append(errs, fmt.Errorf("policy.chain[%d].bundle: there is no builtin policy %q; there are %s", i, p.Bundle.Name, strings.Join(policies.Names(), ", ")))
+		}
 		refuse(!p.Verify.IsZero(), fmt.Sprintf("policy.chain[%d].verify", i), "verifying signed bundles")
+	}
+	for key, ref := range map[string]config.Ref{
+		"identity.signing_key": c.Identity.SigningKey, "identity.keys": c.Identity.Keys, "audit.key": c.Audit.Key,
+	} {
+		refuse(ref.Scheme == "kms", key, "a key in a key management service")
 	}
 	return errors.Join(errs...)
 }

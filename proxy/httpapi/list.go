@@ -1,14 +1,12 @@
 package httpapi
 
 import (
-	"encoding/base64"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
-	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // list serves GET /v1/secrets.
@@ -25,12 +23,12 @@ func (n *Native) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	if q.Has("limit") {
 		req.Limit, err = strconv.Atoi(q.Get("limit"))
-		if err != nil || req.Limit < 1 || req.Limit > proxy.MaxListLimit {
+		if err != nil || strconv.Itoa(req.Limit) != q.Get("limit") || req.Limit < 1 || req.Limit > proxy.MaxListLimit {
 			return fail(api.InvalidRequest, "limit is a number from 1 to "+strconv.Itoa(proxy.MaxListLimit))
 		}
 	}
 	if q.Has("page") {
-		if req.After, err = parseCursor(q.Get("page")); err != nil {
+		if req.After, err = n.openCursor(q.Get("page"), req.Prefix); err != nil {
 			return err
 		}
 	}
@@ -52,21 +50,9 @@ func (n *Native) list(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if found.Next != "" {
-		answer.NextPage = base64.RawURLEncoding.EncodeToString([]byte(found.Next))
+		answer.NextPage = n.sealCursor(found.Next, req.Prefix)
 	}
 	w.Header()["X-Keyhole-Decision"] = []string{found.Decision}
 	writeJSON(w, http.StatusOK, answer)
 	return nil
-}
-
-// parseCursor reads a next_page: the last path examined. A caller may make one up: it chooses only where to go on.
-func parseCursor(s string) (string, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err == nil {
-		_, err = secret.ParsePath(string(b))
-	}
-	if err != nil {
-		return "", fail(api.InvalidRequest, "page is the next_page of an earlier answer")
-	}
-	return string(b), nil
 }

@@ -3,10 +3,13 @@
 package httpapi
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -28,7 +31,10 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Surface is what policies and records call this listener. "" means "native".
 	Surface string
-	Logger  *slog.Logger // nil: discard
+	// CursorKey seals the cursors of listings, which name paths that the caller may not see. Nodes with the same key
+	// take each other's. Required.
+	CursorKey [32]byte
+	Logger    *slog.Logger // nil: discard
 }
 
 // Native is the native HTTP API, version 1.
@@ -38,6 +44,8 @@ type Native struct {
 	trusted []netip.Prefix
 	surface string
 	log     *slog.Logger
+	cursors cipher.AEAD
+	bodies  atomic.Int64 // bytes held for request bodies
 }
 
 // NewNative validates c.
@@ -51,7 +59,25 @@ func NewNative(c Config) (*Native, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Native{proxy: c.Proxy, jwks: c.JWKS, trusted: c.TrustedProxies, surface: c.Surface, log: c.Logger}, nil
+	if c.CursorKey == [32]byte{} {
+		return nil, errors.New("httpapi: the cursor key is required")
+	}
+	block, err := aes.NewCipher(c.CursorKey[:])
+	if err != nil {
+		return nil, err
+	}
+	cursors, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, err
+	}
+	n := &Native{proxy: c.Proxy, jwks: c.JWKS, surface: c.Surface, log: c.Logger, cursors: cursors}
+	for _, p := range c.TrustedProxies {
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
+		n.trusted = append(n.trusted, p.Masked())
+	}
+	return n, nil
 }
 
 // ServeHTTP answers one request. A panic ends as a bare 500: its text may hold anything.

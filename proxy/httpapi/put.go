@@ -1,14 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -18,11 +16,11 @@ import (
 // put serves PUT /v1/secrets/{path}.
 func (n *Native) put(w http.ResponseWriter, r *http.Request, name string) error {
 	body, err := n.body(w, r, maxPutBodyBytes)
-	defer clear(body)
+	defer body.free()
 	if err != nil {
 		return err
 	}
-	write, err := parseWrite(body)
+	write, err := parseWrite(body.bytes)
 	if err != nil {
 		return err
 	}
@@ -51,38 +49,6 @@ func (n *Native) put(w http.ResponseWriter, r *http.Request, name string) error 
 	}
 	writeJSON(w, status, answer)
 	return nil
-}
-
-// body reads a JSON body of at most limit bytes. The caller wipes what is returned, error or not.
-func (n *Native) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset := params["charset"]
-	if err != nil || media != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return nil, fail(api.UnsupportedMediaType, "send the body as Content-Type: application/json")
-	}
-	if r.Header.Get("Content-Encoding") != "" {
-		return nil, fail(api.UnsupportedMediaType, "send the body without a Content-Encoding")
-	}
-	if r.ContentLength > limit {
-		return nil, fail(api.TooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
-	}
-	// One allocation of the right size: a buffer that grows leaves copies of the secret behind.
-	size := r.ContentLength
-	if size < 0 {
-		size = limit
-	}
-	buf := make([]byte, size+1)
-	in := http.MaxBytesReader(w, r.Body, limit)
-	read, err := io.ReadFull(in, buf)
-	buf = buf[:read]
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return buf, fail(api.TooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return buf, nil
-	}
-	return buf, fail(api.InvalidRequest, "the body could not be read to its end")
 }
 
 const writeForm = `want {"value":"…","encoding"?:"utf-8"|"base64"} or {"fields":{"NAME":"…"}}, with "metadata"?:{"NAME":"…"} and "if_version"?:"N"`
@@ -172,6 +138,9 @@ func decodeValue(value, encoding *strictjson.Node) (secret.Value, error) {
 		return secret.NewValue(slices.Clone(value.Text)), nil
 	case encodingBase64:
 		out := make([]byte, base64.StdEncoding.DecodedLen(len(value.Text)))
+		if bytes.ContainsAny(value.Text, "\r\n") { // which the decoder would skip
+			return secret.Value{}, fail(api.InvalidRequest, "value is base64 with line breaks; send it without")
+		}
 		k, err := base64.StdEncoding.Strict().Decode(out, value.Text)
 		if err != nil {
 			clear(out)

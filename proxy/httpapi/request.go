@@ -67,6 +67,7 @@ func (n *Native) source(r *http.Request) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 {
 		host = strings.Trim(host[:i], "[]")
 	}
+	host, _, _ = strings.Cut(host, "%")
 	if len(n.trusted) == 0 {
 		return host
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -21,7 +22,13 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 	if _, ok := r.Header["Origin"]; ok {
 		return fail(api.PolicyDenied, "requests from browsers are refused: secrets are for servers, so there is no CORS here")
 	}
-	path := r.URL.Path
+	if err := bodyless(w, r); err != nil {
+		return err
+	}
+	path, err := decodedOnce(r.URL)
+	if err != nil {
+		return err
+	}
 	if rest, ok := strings.CutPrefix(path, secretsPrefix); ok {
 		return n.secret(w, r, rest)
 	}
@@ -47,6 +54,32 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return handle(w, r)
+}
+
+// decodedOnce leaves the prefixes as they were sent and decodes what follows them: an escaped prefix is no route.
+func decodedOnce(u *url.URL) (string, error) {
+	if u.RawPath == "" {
+		return u.Path, nil
+	}
+	for _, prefix := range []string{secretsPrefix, runtimePrefix} {
+		if rest, ok := strings.CutPrefix(u.RawPath, prefix); ok {
+			text, err := url.PathUnescape(rest)
+			if err != nil {
+				return "", fail(api.InvalidPath, "a percent escape is malformed")
+			}
+			return prefix + text, nil
+		}
+	}
+	return u.RawPath, nil
+}
+
+// bodyless refuses a body where the method has no use for one: two readers of the stream could disagree where it ends.
+func bodyless(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength == 0 || r.Method == http.MethodPut || r.Method == http.MethodPost {
+		return nil
+	}
+	w.Header().Set("Connection", "close")
+	return fail(api.InvalidRequest, "this method takes no body")
 }
 
 // secret serves /v1/secrets/{path}.

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"errors"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/secret"
@@ -113,6 +114,10 @@ type Obligations struct {
 	N         int
 	MaxTTL    time.Duration
 }
+
+// ErrUnavailable is wrapped by a Decision's Fault where no policy decided: the chain was busy or is being replaced. The
+// answer is no, and asking again may help.
+var ErrUnavailable = errors.New("policy unavailable")
 
 // Decision is the answer of a policy chain. The zero Decision denies.
 type Decision struct {

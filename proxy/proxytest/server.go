@@ -73,7 +73,7 @@ func WriteDocument(t testing.TB, dir, document string) {
 	if err := os.WriteFile(filepath.Join(dir, devdir.ConfigFile), []byte(document), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := devdir.Create(dir, ""); err != nil {
+	if err := devdir.Create(dir, ""); err != nil {
 		t.Fatal(err)
 	}
 }

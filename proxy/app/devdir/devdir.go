@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 
+	"github.com/keyhole-edge/keyhole/proxy/app/yamlconf"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/upstream/embedded"
@@ -23,27 +23,25 @@ const (
 	CLIAudit   = "audit/cli.jsonl"
 )
 
-// Create makes whatever is missing of the directory and reports whether the vault is new. What is there stays as it is:
-// no key is ever overwritten. listen, where not "", is the native address of a new configuration.
-func Create(dir, listen string) (fresh bool, err error) {
+// seedPending says that the directory is new and its first contents are still to be written.
+const seedPending = "seed.pending"
+
+// Create makes whatever is missing of the directory. What is there stays as it is: no key is ever overwritten. listen,
+// where not "", is the native address of a new configuration.
+func Create(dir, listen string) error {
+	document, err := document(dir, listen)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("others may write in %s (mode %04o), so they could replace keys and configuration; run: chmod 700 %s", dir, info.Mode().Perm(), dir)
+	}
 	for _, d := range []string{dir, filepath.Join(dir, "keys"), filepath.Join(dir, "audit")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
-			return false, fmt.Errorf("making the directory: %w", err)
+			return fmt.Errorf("making the directory: %w", err)
 		}
 	}
-	_, err = os.Stat(filepath.Join(dir, "vault.db"))
-	fresh = errors.Is(err, fs.ErrNotExist)
-	if !fresh {
-		// A vault without its key is a vault that was moved or half deleted: making a new key would only hide it.
-		if _, err := os.Stat(filepath.Join(dir, "keys", "master.key")); err != nil {
-			return false, fmt.Errorf("the directory holds vault.db but not the key that opens it: %w", err)
-		}
-	}
-	document, err := document(listen)
-	if err != nil {
-		return false, err
-	}
-	for _, f := range []struct {
+	files := []struct {
 		name string
 		make func() ([]byte, error)
 	}{
@@ -53,12 +51,36 @@ func Create(dir, listen string) (fresh bool, err error) {
 		{"keys/audit.key", auditKey},
 		{"keys/signing.pem", signingKey},
 		{"keys/jwks.json", func() ([]byte, error) { return publicKeys(dir) }},
-	} {
+	}
+	if _, err := os.Stat(filepath.Join(dir, "vault.db")); err == nil {
+		// A vault without its key is one that was moved or half deleted: making a new key would only hide it.
+		if _, err := os.Stat(filepath.Join(dir, "keys", "master.key")); err != nil {
+			return fmt.Errorf("the directory holds vault.db but not the key that opens it: %w", err)
+		}
+	} else {
+		files = append(files, struct {
+			name string
+			make func() ([]byte, error)
+		}{seedPending, func() ([]byte, error) { return nil, nil }})
+	}
+	for _, f := range files {
 		if err := makeFile(filepath.Join(dir, f.name), f.make); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return fresh, nil
+	return nil
+}
+
+// Once runs fill where Create found no vault, and again at the next start if fill fails or the process is ended in it.
+func Once(dir string, fill func() error) error {
+	marker := filepath.Join(dir, seedPending)
+	if _, err := os.Stat(marker); err != nil {
+		return nil
+	}
+	if err := fill(); err != nil {
+		return err
+	}
+	return os.Remove(marker)
 }
 
 // makeFile writes a new file as a whole or not at all.
@@ -121,16 +143,18 @@ func publicKeys(dir string) ([]byte, error) {
 }
 
 // document is the configuration of a new directory. A chosen address takes any free port for the admin listener, so that
-// several servers fit on one machine.
-func document(listen string) ([]byte, error) {
+// several servers fit on one machine. It is checked before it is written: a bad address must not stay behind.
+func document(dir, listen string) ([]byte, error) {
 	native, admin := "127.0.0.1:8640", "127.0.0.1:8641"
 	if listen != "" {
-		if _, _, err := net.SplitHostPort(listen); err != nil {
-			return nil, fmt.Errorf("listen address %q: want HOST:PORT", listen)
-		}
 		native, admin = listen, "127.0.0.1:0"
 	}
-	return fmt.Appendf(nil, documentForm, native, admin), nil
+	text := fmt.Appendf(nil, documentForm, native, admin)
+	doc, err := yamlconf.Read(filepath.Join(dir, ConfigFile), text)
+	if err == nil {
+		_, err = doc.Decode()
+	}
+	return text, err
 }
 
 const documentForm = `# What "keyhole dev" runs here; "keyhole serve --config" with this file runs the same server.

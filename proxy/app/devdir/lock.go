@@ -34,6 +34,11 @@ func TakeLock(dir string) (*Lock, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("locking the directory: %w", err)
 	}
+	// A server that was killed leaves its note behind, and it would point to whoever has the port now.
+	if err := os.Remove(filepath.Join(dir, serverFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		_ = f.Close()
+		return nil, fmt.Errorf("locking the directory: %w", err)
+	}
 	return &Lock{f}, nil
 }
 
@@ -71,7 +76,7 @@ func Announce(dir string, s Server) (func(), error) {
 	return func() { _ = os.Remove(path) }, nil
 }
 
-// Find reads server.json. It means something only while the directory is locked: a killed server leaves it behind.
+// Find reads server.json of whoever holds the lock now. It means something only while the directory is locked.
 func Find(dir string) (s Server, ok bool, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, serverFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,5 +85,6 @@ func Find(dir string) (s Server, ok bool, err error) {
 	if err == nil {
 		err = json.Unmarshal(data, &s)
 	}
-	return s, err == nil && s.Native != "", err
+	holder, _ := os.ReadFile(filepath.Join(dir, "lock"))
+	return s, err == nil && s.Native != "" && strings.TrimSpace(string(holder)) == strconv.Itoa(s.PID), err
 }

@@ -43,7 +43,7 @@ var layout = map[string][]string{
 
 	"proxy/app/config":   join(vocabulary, helpers),
 	"proxy/app/yamlconf": join(vocabulary, helpers, []string{"proxy/app/config"}),
-	"proxy/app/devdir":   join(vocabulary, helpers, []string{"proxy/identity", "proxy/audit", "proxy/upstream/embedded"}), // makes keys and an empty vault
+	"proxy/app/devdir":   join(vocabulary, helpers, []string{"proxy/app/yamlconf", "proxy/identity", "proxy/audit", "proxy/upstream/embedded"}), // makes keys and an empty vault
 	"proxy/app":          join(vocabulary, helpers, mechanisms, surfaces, []string{"proxy", "policies", "proxy/app/config"}),
 	"proxy/app/full":     join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config", "proxy/app/yamlconf", "proxy/app/edge"}),
 	"proxy/app/edge":     join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config"}),
