@@ -40,7 +40,8 @@ func TestScopeSurvivesHostileRequests(t *testing.T) {
 			rt.Errorf("word %#x, want %#x", got, want)
 		}
 	}
-	for range 5 {
+	for i := range 5 {
+		reseed(t, i+1)
 		rapid.Check(t, check)
 	}
 	if len(seen) != 3 {
@@ -65,7 +66,8 @@ func TestAttributesSurvivesHostileRequests(t *testing.T) {
 			}
 		}
 	}
-	for range 5 {
+	for i := range 5 {
+		reseed(t, i+1)
 		rapid.Check(t, check)
 	}
 	for _, word := range []uint64{allow | 1<<8, abstain | 2<<8, 3 << 8} {
@@ -124,7 +126,8 @@ func TestAttributesSurvivesHostileData(t *testing.T) {
 		}
 		g.eval(raw)
 	}
-	for range 10 {
+	for i := range 10 {
+		reseed(t, i+1)
 		rapid.Check(t, check)
 	}
 	if accepted == 0 {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +81,10 @@ func runServer(ctx context.Context, file string, f serverFlags, prepare, greet f
 			err: fmt.Errorf("%w: process %d serves %s on %s", devdir.ErrInUse, server.PID, c.Dir, server.Native)}
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
+	if os.Getenv("GOGC") == "" {
+		// Little is live and much is short-lived: collecting less often costs some memory and saves a tenth of the time.
+		debug.SetGCPercent(400)
+	}
 	a, err := app.New(ctx, c, full.Drivers(), app.Options{Logger: log})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"runtime"
 	"time"
 )
 
@@ -125,6 +126,9 @@ func (l *Log) awaitAndUnlock(ctx context.Context, b *batch, leads bool) error {
 func (l *Log) lead(b *batch) error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
+	// Whoever is about to append gets into this batch: one write for several records is worth the wait of a turn of the
+	// scheduler.
+	runtime.Gosched()
 	l.mu.Lock()
 	if b.settled { // the batch before failed, and b with it
 		l.mu.Unlock()
