@@ -14,6 +14,9 @@ CLIENTS := darwin/arm64 windows/amd64
 
 FUZZTIME ?= 10s
 
+# Findings are remembered by path: a cache shared with another checkout would tell of its files.
+export GOLANGCI_LINT_CACHE := $(abspath $(CACHE))/lint
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help build run demo test check bench policies fuzz tools deps fmt clean \

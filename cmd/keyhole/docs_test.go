@@ -17,7 +17,7 @@ import (
 // documents are those whose examples are run: blocks of sh in order, in one shell, and blocks of yaml as configurations.
 var documents = []string{"../../README.md"}
 
-var fence = regexp.MustCompile("(?ms)^```(sh|yaml)\n(.*?)^```$")
+var fence = regexp.MustCompile("(?ms)^```(sh|yaml)\n(.*?)\n```$")
 
 func TestExamplesInDocuments(t *testing.T) {
 	for _, file := range documents {
@@ -33,7 +33,7 @@ func TestExamplesInDocuments(t *testing.T) {
 					parseExample(t, fmt.Sprintf("block %d", i+1), b[2])
 					continue
 				}
-				script.WriteString(b[2])
+				script.WriteString(b[2] + "\n")
 			}
 			runExample(t, script.String())
 		})

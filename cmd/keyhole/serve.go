@@ -77,8 +77,10 @@ func runServer(ctx context.Context, file string, f serverFlags, prepare, greet f
 		return err
 	}
 	if lock == nil {
-		return &failure{code: exitFailed, hint: "stop that process, or use its server",
-			err: fmt.Errorf("%w: process %d serves %s on %s", devdir.ErrInUse, server.PID, c.Dir, server.Native)}
+		return &failure{
+			code: exitFailed, hint: "stop that process, or use its server",
+			err: fmt.Errorf("%w: process %d serves %s on %s", devdir.ErrInUse, server.PID, c.Dir, server.Native),
+		}
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
 	if os.Getenv("GOGC") == "" {
