@@ -141,7 +141,7 @@ func TestStats(t *testing.T) {
 	r.Path = path(t, "other/x")
 	c.Authorize(t.Context(), r)
 	c.Authorize(t.Context(), r)
-	if got, want := c.Stats(), (wasm.Stats{Allowed: 1, Denied: 2}); got != want || got.Decisions() != 3 {
+	if got, want := c.Stats(), (wasm.Stats{Allowed: 1, Denied: 2, Compiled: 1}); got != want || got.Decisions() != 3 {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

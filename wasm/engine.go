@@ -19,16 +19,23 @@ func engineConfig(c wazero.RuntimeConfig) wazero.RuntimeConfig {
 }
 
 // compiler makes an engine that runs machine code. It fails where the platform has no compiler or the system refuses
-// executable memory; wazero reports both by panicking.
-func compiler(ctx context.Context) (r wazero.Runtime, err error) {
+// executable memory; wazero reports both by panicking. Machine code comes from the feed first, where it is installed.
+func compiler(ctx context.Context, f *feed) (r wazero.Runtime, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("compiler engine: %v", p)
 		}
 	}()
-	r = wazero.NewRuntimeWithConfig(ctx, engineConfig(wazero.NewRuntimeConfigCompiler()))
+	c := engineConfig(wazero.NewRuntimeConfigCompiler())
+	if f.cache != nil {
+		c = c.WithCompilationCache(f.cache)
+	}
+	r = wazero.NewRuntimeWithConfig(ctx, c)
+	if f.cache != nil {
+		r = &fedRuntime{r, f.cache}
+	}
 	// A module with one empty function makes it map executable memory now.
-	m, err := r.CompileModule(ctx, []byte("\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x04\x01\x02\x00\x0b"))
+	m, _, err := f.compile(ctx, r, []byte("\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x04\x01\x02\x00\x0b"))
 	if err != nil {
 		return nil, fmt.Errorf("compiler engine: %w", err)
 	}
@@ -36,16 +43,16 @@ func compiler(ctx context.Context) (r wazero.Runtime, err error) {
 }
 
 // newEngine prefers the compiler and falls back to the interpreter, which is right but about 50 times slower.
-func newEngine(ctx context.Context, compiler func(context.Context) (wazero.Runtime, error), log *slog.Logger) (wazero.Runtime, error) {
-	r, err := compiler(ctx)
+func newEngine(ctx context.Context, compiler func(context.Context) (wazero.Runtime, error), log *slog.Logger) (r wazero.Runtime, interpreter bool, err error) {
+	r, err = compiler(ctx)
 	if err == nil {
-		return r, nil
+		return r, false, nil
 	}
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	}
 	log.LogAttrs(ctx, slog.LevelWarn, "policies run interpreted, about 50 times slower", slog.Any("error", err))
-	return wazero.NewRuntimeWithConfig(ctx, engineConfig(wazero.NewRuntimeConfigInterpreter())), nil
+	return wazero.NewRuntimeWithConfig(ctx, engineConfig(wazero.NewRuntimeConfigInterpreter())), true, nil
 }
 
 // compileModule turns a panic of the engine into an error: a module is outside input.

@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/wasm/internal/meter"
 )
 
 // What tests reach beyond the exported names.
@@ -52,9 +53,13 @@ func Encode(encoding string, inputs []string, time bool, r *policy.Request) ([]b
 
 // Interpret makes the engine where no compiler is to be had.
 func Interpret(ctx context.Context, log *slog.Logger) (wazero.Runtime, error) {
-	return newEngine(ctx, func(context.Context) (wazero.Runtime, error) {
+	r, interpreter, err := newEngine(ctx, func(context.Context) (wazero.Runtime, error) {
 		return nil, errors.New("executable memory refused")
 	}, log)
+	if err == nil && !interpreter {
+		err = errors.New("the engine is not said to be the interpreter")
+	}
+	return r, err
 }
 
 // Hold takes n instances of the first policy out of its pool until the returned function is called.
@@ -98,4 +103,16 @@ func (c *Chain) Patient() {
 	for _, g := range c.policies {
 		g.pool.limit = time.Hour
 	}
+}
+
+// InstallFeed offers a feed to something that may not be wazero's cache.
+func InstallFeed(c wazero.CompilationCache) error { return new(feed).install(c) }
+
+// ValidName is the key that marks a module as validated.
+func ValidName(module []byte) string {
+	m, err := meter.Parse(module)
+	if err != nil {
+		panic(err)
+	}
+	return validName(m.Core())
 }

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,12 +26,28 @@ type loader struct {
 
 	engine    wazero.Runtime // runs the policies
 	validator wazero.Runtime // only validates originals; the interpreter, since it need not make machine code
+
+	feed   *feed
+	tally  tally
+	counts map[[sha256.Size]byte]*uint64 // which counter of tally a module went to; the engine compiles equal ones once
 }
 
 func (l *loader) start(ctx context.Context) (err error) {
-	if l.engine, err = newEngine(ctx, compiler, l.log); err != nil {
+	if l.feed.wanted() {
+		if err := l.feed.install(wazero.NewCompilationCache()); err != nil {
+			l.log.LogAttrs(ctx, slog.LevelWarn, "policies are compiled, although machine code came along", slog.Any("error", err))
+		}
+	}
+	var interpreter bool
+	l.engine, interpreter, err = newEngine(ctx, func(ctx context.Context) (wazero.Runtime, error) { return compiler(ctx, l.feed) }, l.log)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrLoad, err)
 	}
+	l.tally.engine = "compiler"
+	if interpreter {
+		l.tally.engine, l.feed.cache = "interpreter", nil
+	}
+	l.counts = make(map[[sha256.Size]byte]*uint64)
 	l.validator = wazero.NewRuntimeWithConfig(ctx, engineConfig(wazero.NewRuntimeConfigInterpreter()))
 	return nil
 }
@@ -134,11 +151,7 @@ func (l *loader) compile(ctx context.Context, g *guest, m *meter.Module) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	original, err := compileModule(ctx, l.validator, m.Core())
-	if err != nil {
-		return fmt.Errorf("validating: %w", err)
-	}
-	if err := original.Close(ctx); err != nil {
+	if err := l.validate(ctx, m.Core()); err != nil {
 		return fmt.Errorf("validating: %w", err)
 	}
 	opt := meter.Options{FuelExport: fuelExport, MaxPages: g.pages}
@@ -157,8 +170,43 @@ func (l *loader) compile(ctx context.Context, g *guest, m *meter.Module) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if g.compiled, err = compileModule(ctx, l.engine, metered); err != nil {
+	if g.compiled, err = l.code(ctx, g.name, metered); err != nil {
 		return fmt.Errorf("compiling: %w", err)
 	}
 	return nil
+}
+
+func (l *loader) validate(ctx context.Context, original []byte) error {
+	if l.feed.validated(original) {
+		return nil
+	}
+	m, err := compileModule(ctx, l.validator, original)
+	if err != nil {
+		return err
+	}
+	l.feed.noteValid(original)
+	return m.Close(ctx)
+}
+
+// code gives the engine a rewritten module, with the machine code that came along for it or, where there is none that it
+// takes, to be compiled.
+func (l *loader) code(ctx context.Context, name string, metered []byte) (wazero.CompiledModule, error) {
+	m, broken, err := l.feed.compile(ctx, l.engine, metered)
+	if broken != nil {
+		l.log.LogAttrs(ctx, slog.LevelWarn, "machine code that came along is broken", slog.String("policy", name), slog.Any("error", broken))
+	}
+	if err != nil || l.tally.engine != "compiler" {
+		return m, err
+	}
+	sum := sha256.Sum256(metered)
+	count := l.counts[sum]
+	if count == nil {
+		count = &l.tally.compiled
+		if l.feed.used() {
+			count = &l.tally.precompiled
+		}
+		l.counts[sum] = count
+	}
+	*count++
+	return m, nil
 }

@@ -10,6 +10,10 @@ import (
 type Stats struct {
 	Allowed, Denied, ApprovalRequired uint64
 	Faults                            uint64
+
+	// Precompiled counts the policies whose machine code came with Config.Native, Compiled those that were compiled when
+	// the Chain was loaded. Where the system has no compiler both are 0.
+	Precompiled, Compiled uint64
 }
 
 // Decisions is the number of answers.
@@ -36,5 +40,6 @@ func (c *Chain) Stats() Stats {
 	return Stats{
 		Allowed: c.stats.allowed.Load(), Denied: c.stats.denied.Load(),
 		ApprovalRequired: c.stats.approval.Load(), Faults: c.stats.faults.Load(),
+		Precompiled: c.tally.precompiled, Compiled: c.tally.compiled,
 	}
 }

@@ -7,6 +7,8 @@
 //   - The bound is fuel, which the module itself pays because it was rewritten to (package meter); no timer and no
 //     context watches it.
 //   - A module sees the inputs that its manifest declares and nothing else: no clock, randomness, environment or files.
+//   - Machine code that was made earlier is believed, and so comes with the program or not at all (type Native); what is
+//     missing or does not fit is compiled, and counted.
 //   - Chains are immutable: another module, other data or another order is another Chain with another digest.
 package wasm
 
@@ -69,6 +71,10 @@ type Config struct {
 	// means twice GOMAXPROCS, but at least 4: more could not run at the same time.
 	MaxInstances int
 
+	// Native is machine code for the modules, where it was made before. Whatever is missing in it, or not for this
+	// processor, is compiled, which costs milliseconds for each module; Stats counts both.
+	Native Native
+
 	Logger *slog.Logger     // what policies log, and which engine runs them; nil discards
 	Now    func() time.Time // clock of the bound on what policies log; nil means time.Now
 }
@@ -100,6 +106,7 @@ type Chain struct {
 	digest   string
 	engine   wazero.Runtime
 	stats    counters
+	tally    tally // fixed
 
 	mu     sync.RWMutex // held shared by every decision, so that Close waits for them
 	closed bool
@@ -107,7 +114,11 @@ type Chain struct {
 
 // New loads the modules, compiles them and starts one instance of each. Every error wraps ErrLoad and names the policy.
 // It stops early where ctx ends, between its steps.
-func New(ctx context.Context, cfg Config) (_ *Chain, err error) {
+func New(ctx context.Context, cfg Config) (*Chain, error) {
+	return newChain(ctx, cfg, &feed{native: cfg.Native.usable()})
+}
+
+func newChain(ctx context.Context, cfg Config, f *feed) (_ *Chain, err error) {
 	if len(cfg.Modules) == 0 {
 		return nil, fmt.Errorf("%w: a chain needs at least one policy", ErrLoad)
 	}
@@ -121,7 +132,7 @@ func New(ctx context.Context, cfg Config) (_ *Chain, err error) {
 	if cfg.MaxInstances < 0 {
 		return nil, fmt.Errorf("%w: MaxInstances is %d", ErrLoad, cfg.MaxInstances)
 	}
-	l := &loader{cfg: cfg, log: cfg.logger(), now: cfg.now(), live: newRegistry()}
+	l := &loader{cfg: cfg, log: cfg.logger(), now: cfg.now(), live: newRegistry(), feed: f}
 	// Whatever fails, compiled code is released; Close of a runtime also closes its modules.
 	defer func() {
 		if err != nil {
@@ -146,7 +157,8 @@ func New(ctx context.Context, cfg Config) (_ *Chain, err error) {
 		digest.add(m)
 		c.policies = append(c.policies, g)
 	}
-	c.digest = digest.sum()
+	c.digest, c.tally = digest.sum(), l.tally
+	c.tally.log(ctx, l.log)
 	l.closeValidator()
 	return c, nil
 }

@@ -118,7 +118,13 @@ func (b *builder) policy(ctx context.Context) (*wasm.Chain, error) {
 		}
 		modules[i] = wasm.Module{Wasm: code, Data: p.Data}
 	}
-	loaded, err := wasm.New(ctx, wasm.Config{Modules: modules, Isolation: wasm.Isolation(c.Isolation), Logger: b.env.Logger})
+	native, err := policies.Native()
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := wasm.New(ctx, wasm.Config{
+		Modules: modules, Isolation: wasm.Isolation(c.Isolation), Native: native, Logger: b.env.Logger,
+	})
 	if err == nil {
 		b.closing(func() error { return loaded.Close(context.WithoutCancel(ctx)) })
 	}

@@ -20,10 +20,11 @@ import (
 // Patience is how long a test waits for something that must happen; no test measures it.
 const Patience = 30 * time.Second
 
-// BuildBinary builds cmd/keyhole into dir and returns its path.
-func BuildBinary(dir string) (string, error) {
+// BuildBinary builds cmd/keyhole into dir, with these flags of go build, and returns its path.
+func BuildBinary(dir string, flags ...string) (string, error) {
 	bin := filepath.Join(dir, "keyhole")
-	out, err := exec.Command("go", "build", "-o", bin, "github.com/keyhole-edge/keyhole/cmd/keyhole").CombinedOutput()
+	args := append(append([]string{"build"}, flags...), "-o", bin, "github.com/keyhole-edge/keyhole/cmd/keyhole")
+	out, err := exec.Command("go", args...).CombinedOutput()
 	if err != nil {
 		return "", errors.Join(err, errors.New(string(out)))
 	}

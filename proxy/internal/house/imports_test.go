@@ -38,6 +38,8 @@ var layout = map[string][]string{
 	"policies":              nil,
 	"policies/*":            nil,
 
+	"policies/internal/precompile": {"policies", "wasm"}, // a build tool
+
 	"proxy":         join(vocabulary, helpers, mechanisms),
 	"proxy/httpapi": join(vocabulary, helpers, []string{"proxy"}),
 

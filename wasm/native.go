@@ -1,0 +1,60 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime"
+)
+
+// Native is machine code of policies that Precompile made earlier. Each key is wazero's, in hex, and stands for one
+// module as it was rewritten and the features of one kind of processor; each value begins with the version of wazero.
+// Code for another module, processor or version is not run. Keys that end in ".valid" name, by their SHA-256, the
+// modules that were validated then and need not be again; one key names system and architecture, which wazero's do not.
+//
+// Beyond that nothing looks inside, and what runs is this process: the bytes must come out of the program itself, or out
+// of something whose digest a trusted party signed, never out of a place that another principal can write. They are
+// given as bytes, not as files, so that nobody can change them after a check.
+type Native map[string][]byte
+
+// Precompile makes the machine code that New needs for the same Modules and Isolation on a processor with the features
+// of this one. The same Config gives the same bytes wherever these features are. It fails as New does, and also where
+// the compiler cannot run.
+func Precompile(ctx context.Context, cfg Config) (made Native, err error) {
+	f := &feed{made: make(Native)}
+	c, err := newChain(ctx, cfg, f)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Close(ctx)) }()
+	if f.cache == nil {
+		return nil, fmt.Errorf("%w: %w", ErrLoad, errNoStore)
+	}
+	f.made[systemName()] = nil
+	return f.made, nil
+}
+
+// systemName is the key in a Native which says where it runs.
+func systemName() string { return runtime.GOOS + "-" + runtime.GOARCH + ".system" }
+
+// usable is a copy of n, or nothing where n is for another system.
+func (n Native) usable() Native {
+	if _, ok := n[systemName()]; !ok {
+		return nil
+	}
+	return maps.Clone(n)
+}
+
+// tally is how the policies of a chain got their machine code.
+type tally struct {
+	engine      string
+	precompiled uint64
+	compiled    uint64
+}
+
+func (t *tally) log(ctx context.Context, log *slog.Logger) {
+	log.LogAttrs(ctx, slog.LevelInfo, "policies loaded", slog.String("engine", t.engine),
+		slog.Uint64("precompiled", t.precompiled), slog.Uint64("compiled", t.compiled))
+}
