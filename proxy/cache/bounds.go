@@ -27,11 +27,13 @@ func (c *Cache) storeLocked(it *item) {
 		head.prev = it
 	}
 	c.paths[it.key.Path] = it
+	c.enqueueLocked(it)
 }
 
 // removeLocked takes an entry out; unlock gives up the cache's reference.
 func (c *Cache) removeLocked(it *item) {
 	c.lru.Remove(it.key)
+	c.dequeueLocked(it)
 	c.bytes -= it.cost
 	if it.next != nil {
 		it.next.prev = it.prev
@@ -57,18 +59,6 @@ func (c *Cache) unlock() {
 		it := dead
 		dead, it.next = it.next, nil
 		it.release()
-	}
-}
-
-// sweepLocked wipes expired entries from the least recently used on, up to the first that is not expired. An entry was
-// within its hard TTL when it was last used, so every expired one comes to that end within one more hard TTL.
-func (c *Cache) sweepLocked(now instant) {
-	for {
-		_, it, ok := c.lru.GetOldest()
-		if !ok || it.age(now) < it.hard {
-			return
-		}
-		c.removeLocked(it)
 	}
 }
 

@@ -2,9 +2,12 @@
 //
 //   - A value is shared, the right to it is not: the cache knows nothing of callers and is asked only after a decision.
 //   - A key carries its mount. Two mounts on one upstream object never share an entry.
-//   - Nothing is served at or past its hard TTL. Age is the larger of what the wall clock and the monotonic clock say
+//   - Nothing is served at or past its hard TTL, except that while its upstream fails it is served up to the stale bound;
+//     that renews nothing. Where the upstream itself says that there is no such secret, or denies it to us, what is held
+//     leaves at once. Age is the larger of what the wall clock and the monotonic clock say
 //     passed since the upstream read STARTED: a frozen process stops the monotonic clock, a stepped wall clock lies.
-//   - One upstream read per key at a time, whatever the number of waiters. Errors are never cached.
+//   - One upstream read per key at a time, whatever the number of waiters. No error is cached but
+//     the upstream's own "no such secret", for a short time, in a list of its own that callers cannot grow.
 //   - After Invalidate returns, no caller gets what was read, or began to be read, before it.
 //   - Memory is bounded by entries and by bytes. Values that leave are zeroed as soon as their last reader is done.
 package cache
@@ -14,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -47,6 +51,7 @@ type Config struct {
 	// record. It must not keep the secret. nil leaves tags zero.
 	Tag func(*secret.Secret) [16]byte
 
+	Rand   func() float64       // in [0,1), spreads how long absences are remembered; nil means math/rand/v2
 	Wall   func() time.Time     // nil means time.Now
 	Mono   func() time.Duration // time that stops while the process is frozen; nil means the runtime's monotonic clock
 	Logger *slog.Logger         // nil discards
@@ -67,6 +72,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Tag == nil {
 		c.Tag = func(*secret.Secret) [16]byte { return [16]byte{} }
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Float64
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
@@ -96,7 +104,9 @@ type Cache struct {
 	lru        *simplelru.LRU[Key, *item]
 	paths      map[secret.Path]*item           // heads of the chains of entries with one path
 	flights    map[secret.Path]map[Key]*flight // reads that later callers may join
-	refreshing int                             // background flights
+	negative   *simplelru.LRU[secret.Path, []absence]
+	queues     map[time.Duration]*queue // of entries, by TTL.keep
+	refreshing int                      // background flights
 	bytes      int64
 	clock      clock
 	dead       *item // left the cache, to be released after unlocking
@@ -114,77 +124,16 @@ func New(cfg Config) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	c := &Cache{cfg: cfg, lru: l, paths: map[secret.Path]*item{}, flights: map[secret.Path]map[Key]*flight{}}
+	n, err := simplelru.NewLRU[secret.Path, []absence](max(1, cfg.Entries/negativeShare), nil)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	c := &Cache{cfg: cfg, lru: l, negative: n, queues: map[time.Duration]*queue{}, paths: map[secret.Path]*item{}, flights: map[secret.Path]map[Key]*flight{}}
 	c.clock = clock{wall: cfg.Wall, mono: cfg.Mono}
 	c.clock.observe()
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.wg.Go(c.sweep)
 	return c, nil
-}
-
-// Get returns the secret of k, from the cache if ttl allows, else from load. The caller must Release the handle.
-//
-// Before the soft TTL the entry is served. Between soft and hard it is served and refreshed: in the background, unless
-// Config.RefreshInline; a failed refresh leaves it, and is not tried again for a second. From the hard TTL on, and
-// without an entry, Get waits for an upstream read and returns its error if it fails. ctx bounds this caller's waiting
-// only: a read goes on while anyone waits for it.
-func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, error) {
-	if k.Path.IsZero() {
-		return Handle{}, ErrInvalidKey
-	}
-	c.mu.Lock()
-	now := c.clock.observe()
-	it, age := c.findLocked(k, ttl, now)
-	refresh := it != nil && c.wantsRefreshLocked(it, age, ttl, now)
-	if it != nil && (!refresh || !c.cfg.RefreshInline) {
-		if refresh {
-			c.refreshLocked(k, ttl, now, load)
-		}
-		c.stats.Hits++
-		h := it.handle(age, Hit)
-		c.unlock()
-		return h, nil
-	}
-	f, err := c.joinLocked(ctx, k, ttl, now, load)
-	c.unlock()
-	if err == nil {
-		var h Handle
-		if h, err = c.wait(ctx, f); err == nil {
-			return h, nil
-		}
-	}
-	if refresh {
-		if h, ok := c.fallBack(k, ttl); ok {
-			return h, nil
-		}
-	}
-	return Handle{}, err
-}
-
-// findLocked returns the entry of k that may still be served, and its age. One past its hard TTL leaves the cache.
-func (c *Cache) findLocked(k Key, ttl TTL, now instant) (*item, time.Duration) {
-	it, ok := c.lru.Get(k)
-	if !ok {
-		return nil, 0
-	}
-	age := it.age(now)
-	if age >= ttl.Hard {
-		c.removeLocked(it)
-		return nil, 0
-	}
-	return it, age
-}
-
-// fallBack serves the entry of k after an inline refresh failed, if there still is one: an invalidation may have come.
-func (c *Cache) fallBack(k Key, ttl TTL) (Handle, bool) {
-	c.mu.Lock()
-	defer c.unlock()
-	it, age := c.findLocked(k, ttl, c.clock.observe())
-	if it == nil {
-		return Handle{}, false
-	}
-	c.stats.Hits++
-	return it.handle(age, Hit), true
 }
 
 // Close stops all reads, waits for them, and wipes every entry that nobody is reading; handles already given out stay

@@ -14,6 +14,12 @@ type instant struct {
 	mono time.Duration
 }
 
+// since is how much time passed from i to now, by the clock that says more. It never is negative: two readings may be
+// taken in one order and compared in the other.
+func (i instant) since(now instant) time.Duration {
+	return max(0, now.mono-i.mono, time.Duration(now.wall-i.wall)*time.Millisecond)
+}
+
 // clock reads both clocks and notices jumps. Its owner's lock guards it, the reading included: readings compared out of
 // order would show jumps that never were.
 type clock struct {

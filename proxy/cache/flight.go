@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -13,6 +14,10 @@ import (
 const (
 	maxRefreshing = 64          // background reads at one time; entries past soft that find no room try on the next hit
 	refreshPause  = time.Second // after a failed refresh of an entry
+
+	// staleMargin is how long before its deadline a caller stops waiting for a read when there is an entry to fall back
+	// on: what remains is for the record and the answer.
+	staleMargin = 200 * time.Millisecond
 )
 
 // flight is one upstream read.
@@ -22,7 +27,7 @@ type flight struct {
 	cancel context.CancelFunc
 	start  instant
 	epoch  uint64
-	hard   time.Duration
+	ttl    TTL
 
 	done chan struct{} // closed after the three below are set
 	item *item
@@ -38,7 +43,8 @@ type flight struct {
 
 // wantsRefreshLocked reports whether the entry is past its soft TTL and a refresh did not fail just now.
 func (c *Cache) wantsRefreshLocked(it *item, age time.Duration, ttl TTL, now instant) bool {
-	return (age >= ttl.Soft || it.epoch != c.clock.epoch) && now.mono >= it.paused
+	due := age >= min(ttl.Soft, ttl.Hard) || it.epoch != c.clock.epoch
+	return due && (it.failed == instant{} || it.failed.since(now) >= refreshPause)
 }
 
 // refreshLocked starts a background read of k unless one is under way already or too many others are.
@@ -70,7 +76,7 @@ func (c *Cache) joinLocked(ctx context.Context, k Key, ttl TTL, now instant, loa
 func (c *Cache) startLocked(k Key, ttl TTL, now instant, load Load) *flight {
 	k = k.own()
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LoadTimeout)
-	f := &flight{key: k, load: load, cancel: cancel, start: now, epoch: c.clock.epoch, hard: ttl.Hard, done: make(chan struct{})}
+	f := &flight{key: k, load: load, cancel: cancel, start: now, epoch: c.clock.epoch, ttl: ttl, done: make(chan struct{})}
 	if c.flights[k.Path] == nil {
 		c.flights[k.Path] = map[Key]*flight{}
 	}
@@ -113,7 +119,7 @@ func (c *Cache) read(ctx context.Context, f *flight) (it *item, err error) {
 	case s == nil:
 		return nil, ErrBrokenLoad
 	}
-	return &item{key: f.key, secret: s, tag: c.cfg.Tag(s), read: f.start, epoch: f.epoch, hard: f.hard, cost: Cost(f.key, s)}, nil
+	return &item{key: f.key, secret: s, tag: c.cfg.Tag(s), read: f.start, epoch: f.epoch, keep: f.ttl.keep(), cost: Cost(f.key, s)}, nil
 }
 
 // land hands the result to the waiters, and to the cache unless the flight was detached.
@@ -128,19 +134,20 @@ func (c *Cache) land(f *flight, it *item, err error) {
 		}
 	}
 	if err != nil {
-		if old, ok := c.lru.Peek(f.key); ok {
-			old.paused = now.mono + refreshPause
-		}
+		c.failedLocked(f, now, err)
 		if c.closed {
 			err = ErrClosed
 		}
 	} else {
 		it.refs.Add(int32(f.waiters))
 		switch {
-		case !f.detached && !c.closed && f.hard > 0 && it.cost <= c.cfg.Bytes:
+		case !f.detached && !c.closed && f.ttl.Hard > 0 && it.cost <= c.cfg.Bytes:
 			c.storeLocked(it)
 		case f.waiters == 0:
 			it.secret.Wipe()
+		}
+		if !f.detached {
+			c.presentLocked(f.key)
 		}
 	}
 	if f.background {
@@ -151,6 +158,37 @@ func (c *Cache) land(f *flight, it *item, err error) {
 	f.item, f.err, f.landed = it, err, true
 	c.unlock()
 	close(f.done) // last: what this read replaced is wiped before anyone has the result
+}
+
+// failedLocked draws the consequences of a read that failed. Only the upstream's own word that there is no such secret,
+// or that we may not have it, tells against what is held; of everything else nothing follows but to wait a moment.
+func (c *Cache) failedLocked(f *flight, now instant, err error) {
+	absent := errors.Is(err, secret.ErrNotFound)
+	if !absent {
+		c.stats.Failures++
+	}
+	old, held := c.lru.Peek(f.key)
+	switch {
+	case f.detached:
+		// Who came after the cut may have stored better news already.
+	case definite(err):
+		if held {
+			c.removeLocked(old)
+			c.stats.Purges++
+		}
+		if absent && !c.closed {
+			c.absentLocked(f, now)
+		}
+		return
+	}
+	if held {
+		old.failed = now
+	}
+}
+
+// definite reports whether err is the upstream's own word about the secret, and not a failure to answer.
+func definite(err error) bool {
+	return errors.Is(err, secret.ErrNotFound) || errors.Is(err, secret.ErrDenied)
 }
 
 // wait waits for f, as one of its counted waiters, no longer than ctx lasts.

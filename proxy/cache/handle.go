@@ -11,8 +11,10 @@ type State string
 
 // The states a Get can end in.
 const (
-	Hit  State = "hit"  // from the cache, within its hard TTL
-	Miss State = "miss" // from the upstream, by this caller's read or one it joined
+	Hit      State = "hit"      // from the cache, within its hard TTL
+	Miss     State = "miss"     // from the upstream, by this caller's read or one it joined
+	Stale    State = "stale"    // from the cache, past its hard TTL, because the upstream fails
+	Negative State = "negative" // not a value but the memory that there is none: see NegativeError
 )
 
 // Handle is a reader's hold on a value. It must be released exactly once; copies count as the same handle. The zero

@@ -6,8 +6,8 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// Invalidate drops every entry whose path p matches, in all mounts and versions, and returns how many there were. What
-// nobody is reading is wiped when it returns. Reads under way are cut off: their callers may still have the result, but
+// Invalidate drops every entry whose path p matches, in all mounts and versions, and returns how many there were; what is
+// remembered as absent there is forgotten. What nobody is reading is wiped when it returns. Reads under way are cut off: their callers may still have the result, but
 // it is not cached, and callers who come after Invalidate start a read of their own. One path costs as much as it has
 // entries; a pattern with a wildcard looks at every path.
 func (c *Cache) Invalidate(p secret.Pattern) int {
@@ -27,6 +27,11 @@ func (c *Cache) Invalidate(p secret.Pattern) int {
 			c.invalidateLocked(path)
 		}
 	}
+	for _, path := range c.negative.Keys() {
+		if p.Match(path) {
+			c.negative.Remove(path)
+		}
+	}
 	return n
 }
 
@@ -40,9 +45,11 @@ func (c *Cache) Flush() {
 	for path := range c.flights {
 		c.invalidateLocked(path)
 	}
+	c.negative.Purge()
 }
 
 func (c *Cache) invalidateLocked(path secret.Path) int {
+	c.negative.Remove(path)
 	n := 0
 	for it := c.paths[path]; it != nil; it = c.paths[path] {
 		c.removeLocked(it)

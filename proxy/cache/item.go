@@ -20,13 +20,15 @@ type item struct {
 	tag    [16]byte
 	read   instant       // when the upstream read started
 	epoch  uint64        // clock.epoch then
-	hard   time.Duration // of the Get that started the read; only the sweeper goes by it
+	keep   time.Duration // TTL.keep of the Get that started the read; only the sweeper goes by it
 	cost   int64
 
 	refs atomic.Int32 // the cache itself, flights, and handles
 
-	paused     time.Duration // guarded by Cache.mu: monotonic time before which no refresh is tried
-	prev, next *item         // guarded by Cache.mu: the chain of one path; next also chains the dead
+	// Guarded by Cache.mu.
+	failed       instant // when the last refresh failed, if it did: none is tried for a moment
+	prev, next   *item   // the chain of one path; next also chains the dead
+	older, newer *item   // the queue of one keep, in the order of the reads' ends
 }
 
 // Cost is what an entry counts against Config.Bytes: secret bytes, metadata, key, and the overheads above.
@@ -38,10 +40,7 @@ func Cost(k Key, s *secret.Secret) int64 {
 	return int64(n)
 }
 
-// age never is negative: two readings may be taken in one order and compared in the other.
-func (it *item) age(now instant) time.Duration {
-	return max(0, now.mono-it.read.mono, time.Duration(now.wall-it.read.wall)*time.Millisecond)
-}
+func (it *item) age(now instant) time.Duration { return it.read.since(now) }
 
 // handle takes a reference. The caller must know that refs is positive: it holds Cache.mu and found it in the cache.
 func (it *item) handle(age time.Duration, s State) Handle {

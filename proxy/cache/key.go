@@ -31,9 +31,24 @@ func (k Key) size() int {
 	return len(k.Mount) + len(k.Name) + len(k.Field) + len(k.Path.String()) + len(k.Version)
 }
 
-// TTL bounds the age of what Get may serve. Hard at or below zero serves nothing from the cache and keeps nothing;
-// concurrent callers still share one read. Soft at or above Hard means no refresh before the hard TTL.
-type TTL struct{ Soft, Hard time.Duration }
+// TTL bounds the age of what Get may serve, counted from the start of the upstream read. Hard at or below zero serves
+// nothing from the cache and keeps nothing; concurrent callers still share one read. Soft at or above Hard means no
+// refresh before the hard TTL.
+type TTL struct {
+	Soft, Hard time.Duration
+	// Stale is the age up to which an entry past Hard is served while its upstream fails. Up to Hard it adds nothing.
+	Stale time.Duration
+	// Negative is how long it is remembered, more or less a random half, that there is no such secret; 0 never.
+	Negative time.Duration
+}
+
+// keep is how old an entry may get in memory.
+func (t TTL) keep() time.Duration {
+	if t.Hard <= 0 {
+		return 0
+	}
+	return max(t.Hard, t.Stale)
+}
 
 // Load reads the secret of k from its upstream. It must honour ctx, which is that of the read, not of any caller, and
 // carries a deadline; the secret it returns becomes the cache's. It gets the key so that one function serves every

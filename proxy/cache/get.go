@@ -1,0 +1,95 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Get returns the secret of k, from the cache if ttl allows, else from load. The caller must Release the handle.
+//
+// Before the soft TTL the entry is served. Between soft and hard it is served and refreshed: in the background, unless
+// Config.RefreshInline; a failed refresh leaves it, and is not tried again for a second. From the hard TTL on, and
+// without an entry, Get waits for an upstream read. If that fails, or has not ended shortly before ctx's deadline, an
+// entry within the stale bound is served; else the read's error is returned. Of a secret that the upstream has said not
+// to exist, a NegativeError is returned while ttl lets it be remembered. ctx bounds this caller's waiting only: a read
+// goes on while anyone waits for it.
+func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, error) {
+	if k.Path.IsZero() {
+		return Handle{}, ErrInvalidKey
+	}
+	c.mu.Lock()
+	now := c.clock.observe()
+	it, age := c.findLocked(k, ttl, now)
+	if it != nil {
+		refresh := c.wantsRefreshLocked(it, age, ttl, now)
+		if !refresh || age < ttl.Hard && !c.cfg.RefreshInline {
+			if refresh {
+				c.refreshLocked(k, ttl, now, load)
+			}
+			h := c.serveLocked(it, age, ttl)
+			c.unlock()
+			return h, nil
+		}
+	} else if err := c.knownAbsentLocked(k, ttl, now); err != nil {
+		c.unlock()
+		return Handle{}, err
+	}
+	held := it != nil // not it itself: once unlocked it may go away
+	f, err := c.joinLocked(ctx, k, ttl, now, load)
+	c.unlock()
+	var h Handle
+	if err == nil {
+		h, err = c.await(ctx, f, held)
+	}
+	if err != nil && held && ctx.Err() == nil && !definite(err) && !errors.Is(err, ErrClosed) {
+		if old, ok := c.fallBack(k, ttl); ok {
+			return old, nil
+		}
+	}
+	return h, err
+}
+
+// findLocked returns the entry of k that may still be served, and its age. One past its last bound leaves the cache.
+func (c *Cache) findLocked(k Key, ttl TTL, now instant) (*item, time.Duration) {
+	it, ok := c.lru.Get(k)
+	if !ok {
+		return nil, 0
+	}
+	age := it.age(now)
+	if age >= ttl.keep() {
+		c.removeLocked(it)
+		return nil, 0
+	}
+	return it, age
+}
+
+func (c *Cache) serveLocked(it *item, age time.Duration, ttl TTL) Handle {
+	if age >= ttl.Hard {
+		c.stats.Stale++
+		return it.handle(age, Stale)
+	}
+	c.stats.Hits++
+	return it.handle(age, Hit)
+}
+
+// await waits for f. A caller with an entry to fall back on leaves while there is time to answer with it.
+func (c *Cache) await(ctx context.Context, f *flight, held bool) (Handle, error) {
+	if at, ok := ctx.Deadline(); ok && held {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, at.Add(-staleMargin))
+		defer cancel()
+	}
+	return c.wait(ctx, f)
+}
+
+// fallBack serves the entry of k after its upstream failed, if there still is one: an invalidation may have come.
+func (c *Cache) fallBack(k Key, ttl TTL) (Handle, bool) {
+	c.mu.Lock()
+	defer c.unlock()
+	it, age := c.findLocked(k, ttl, c.clock.observe())
+	if it == nil {
+		return Handle{}, false
+	}
+	return c.serveLocked(it, age, ttl), true
+}
