@@ -23,6 +23,9 @@ type transaction struct {
 	token *identity.Verified // nil before it is verified
 }
 
+// restricted reports whether the labels of the request say that its value is never served on old knowledge.
+func (t *transaction) restricted() bool { return t.rec.Resource.Classification == restrictedClass }
+
 func (p *Proxy) begin(c *Call, action policy.Action) *transaction {
 	t, _ := p.pool.Get().(*transaction)
 	if t == nil {

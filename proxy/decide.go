@@ -69,11 +69,11 @@ func (p *Proxy) decide(ctx context.Context, t *transaction, path secret.Path, v 
 	t.req.Labels = p.labels(m, path)
 	t.rec.Resource.Classification, _ = policy.Lookup(t.req.Labels, "classification")
 
-	mode, restricted := Bounded, t.rec.Resource.Classification == restrictedClass
+	mode := Bounded
 	if m != nil {
 		mode = m.Freshness
 	}
-	if err := p.current(ctx, t, mode, restricted); err != nil {
+	if err := p.current(ctx, t, mode, t.restricted()); err != nil {
 		return nil, err
 	}
 	if !t.req.Principal.Scopes.Allows(t.req.Action, path) {

@@ -21,6 +21,8 @@ type Error struct {
 	Decision   string        // ULID of the decision, "" before one was made
 	Rule       string        // NAME/RULE, where a policy decided
 	RetryAfter time.Duration // 0: no advice
+	Cache      string        // "negative" where it is remembered that there is no such secret, else ""
+	Age        time.Duration // of what is remembered
 	Cause      error
 }
 
@@ -39,9 +41,16 @@ func because(err error) *Error {
 	return e
 }
 
+const noSuchSecret = "no such secret or version"
+
 func translate(err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return &Error{Code: e.Code, Message: e.Message, Rule: e.Rule, RetryAfter: e.RetryAfter}
+	}
+	if n := (*cache.NegativeError)(nil); errors.As(err, &n) {
+		e := fail(api.NotFound, noSuchSecret)
+		e.Cache, e.Age = string(cache.Negative), n.Age
+		return e
 	}
 	switch {
 	case errors.Is(err, identity.ErrExpired):
@@ -67,7 +76,7 @@ func translate(err error) *Error {
 		errors.Is(err, cache.ErrBrokenLoad):
 		return fail(api.UpstreamError, "the upstream failed and no cached value is within its bound")
 	case errors.Is(err, secret.ErrNotFound):
-		return fail(api.NotFound, "no such secret or version")
+		return fail(api.NotFound, noSuchSecret)
 	case errors.Is(err, secret.ErrConflict):
 		return fail(api.VersionConflict, "if_version does not name the current version; read it again and retry")
 	case errors.Is(err, secret.ErrTooLarge):

@@ -35,12 +35,17 @@ type freshness struct {
 	seq     atomic.Uint64
 	revoked atomic.Pointer[revocations]
 	last    atomic.Pointer[checked] // the last good check, nil before the first
+	failed  atomic.Pointer[checked] // the last one that failed, nil if the last was good
+	wg      sync.WaitGroup          // checks that no request runs
+
+	checks, failures atomic.Uint64
 
 	mu     sync.Mutex
 	flight *check // the check under way, nil if none
+	closed bool
 }
 
-// checked says when a good check began: the facts of that moment are applied.
+// checked says when a check began: if it was good, the facts of that moment are applied.
 type checked struct {
 	mono  time.Duration
 	wall  time.Time
@@ -69,25 +74,34 @@ func (f *freshness) generation() uint64 { return f.seq.Load() }
 func (f *freshness) start(ctx context.Context) error { return f.sync(ctx) }
 
 // check returns once it is sure enough, by mode, that no fact is missing. It comes before everything that facts can
-// forbid. Restricted secrets are never served blindly.
+// forbid. While the store cannot be read, what was known is enough for maxBlind, and never for restricted secrets or in
+// the mode Strict.
 func (f *freshness) check(ctx context.Context, mode Freshness, restricted bool) error {
-	if mode != Strict && f.within(f.interval) {
+	switch {
+	case mode == Strict:
+		return f.sync(ctx)
+	case f.within(f.last.Load(), f.interval):
 		return nil
+	case restricted:
+		return f.sync(ctx)
+	case f.within(f.last.Load(), f.maxBlind):
+		if f.within(f.failed.Load(), f.interval) {
+			return nil // it could not be read a moment ago: not every request need try
+		}
+		if mode == Eventual {
+			f.syncBehind()
+			return nil
+		}
 	}
 	err := f.sync(ctx)
-	switch {
-	case err == nil:
-		return nil
-	case restricted || mode == Strict:
-		return err
-	case mode == Eventual || f.within(f.maxBlind):
+	if err != nil && f.within(f.last.Load(), f.maxBlind) {
 		return nil
 	}
 	return err
 }
 
 func (f *freshness) ready() error {
-	if f.within(f.maxBlind) {
+	if f.within(f.last.Load(), f.maxBlind) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
@@ -95,9 +109,8 @@ func (f *freshness) ready() error {
 	return f.sync(ctx)
 }
 
-// within reports whether the last good check began less than d ago, and the process has not been frozen since.
-func (f *freshness) within(d time.Duration) bool {
-	c := f.last.Load()
+// within reports whether c happened less than d ago, and the process has not been frozen since.
+func (f *freshness) within(c *checked, d time.Duration) bool {
 	return c != nil && max(f.mono()-c.mono, f.wall().Sub(c.wall)) < d && f.cache.Observe() == c.thaws
 }
 
@@ -132,6 +145,25 @@ func (f *freshness) sync(ctx context.Context) error {
 	}
 }
 
+// syncBehind starts a read that no request waits for, unless one is under way.
+func (f *freshness) syncBehind() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.flight != nil || f.closed {
+		return
+	}
+	c := &check{done: make(chan struct{})}
+	f.flight = c
+	f.wg.Go(func() { f.run(context.Background(), c) })
+}
+
+func (f *freshness) close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.wg.Wait()
+}
+
 func (f *freshness) run(ctx context.Context, c *check) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -144,9 +176,13 @@ func (f *freshness) run(ctx context.Context, c *check) {
 		close(c.done)
 	}()
 	began := &checked{mono: f.mono(), wall: f.wall(), thaws: f.cache.Observe()}
+	f.checks.Add(1)
 	if c.err = f.catchUp(ctx); c.err == nil {
 		f.last.Store(began)
+		f.failed.Store(nil)
 	} else {
+		f.failures.Add(1)
+		f.failed.Store(&checked{mono: f.mono(), wall: f.wall(), thaws: began.thaws})
 		f.log.LogAttrs(ctx, slog.LevelWarn, "the state store cannot be read", slog.String("error", c.err.Error()))
 	}
 }
@@ -166,22 +202,31 @@ func (f *freshness) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range facts {
-		if facts[i].Kind == state.Invalidation {
-			f.invalidate(facts[i].Subject)
-		}
-	}
 	// One set takes the place of another: no request sees half of what was read.
 	f.revoked.Store(revoked.with(facts, f.wall()))
+	for i := range facts {
+		if p, ok := dropped(&facts[i]); ok {
+			f.cache.Invalidate(p)
+		}
+	}
 	f.seq.Store(last)
 	return nil
 }
 
-func (f *freshness) invalidate(pattern string) {
-	p, err := secret.ParseConfigPattern(pattern)
-	if err != nil {
-		// A newer node may write what this one cannot read: then everything may be meant.
-		p = secret.Everything()
+// dropped is the pattern of what must leave the cache on account of the fact. What was cached of a revoked secret is not
+// served again, not even when the revocation is lifted.
+func dropped(f *state.Fact) (p secret.Pattern, ok bool) {
+	switch f.Kind {
+	case state.Revocation:
+		v := newRevocation(f)
+		return v.pattern, !v.pattern.IsZero()
+	case state.Invalidation:
+		p, err := secret.ParseConfigPattern(f.Subject)
+		if err != nil {
+			// A newer node may write what this one cannot read: then everything may be meant.
+			p = secret.Everything()
+		}
+		return p, true
 	}
-	f.cache.Invalidate(p)
+	return secret.Pattern{}, false
 }

@@ -3,10 +3,13 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/keyhole-edge/keyhole/proxy/cache"
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -27,7 +30,7 @@ type Freshness string
 const (
 	Strict   Freshness = "strict"   // on every request
 	Bounded  Freshness = "bounded"  // when the last check is older than the check interval
-	Eventual Freshness = "eventual" // as Bounded, and a state store that cannot be read is never an error
+	Eventual Freshness = "eventual" // as Bounded, but meanwhile serve on what was known; never longer than MaxBlind
 )
 
 // Mount binds the paths under Path to a place in an upstream. Its name is its path; the zero Path is the root mount,
@@ -40,7 +43,8 @@ type Mount struct {
 	Layout       Layout
 	Labels       []policy.Pair
 	Freshness    Freshness
-	TTL          cache.TTL
+	TTL          cache.TTL    // Stale is 0 for paths that are classified as restricted, whatever stands here
+	Guard        *guard.Guard // of the upstream, shared by its mounts; nil: ask it without limits
 }
 
 // LabelRule sets labels on the paths that Match matches.
@@ -51,11 +55,16 @@ type LabelRule struct {
 
 type mount struct {
 	Mount
-	writer secret.Writer // nil where the upstream takes no writes
-	lister secret.Lister // nil where the upstream cannot list
-	outbox *outbox       // with writer
-	unique bool          // secret.UniqueVersions
-	load   cache.Load    // read, bound once so that a hit costs no closure
+	reader  guard.Reader
+	writer  secret.Writer          // nil where the upstream takes no writes
+	lister  secret.Lister          // nil where the upstream cannot list
+	ordered secret.OrderedVersions // nil where versions do not tell which is newer
+	outbox  *outbox                // with writer
+	unique  bool                   // secret.UniqueVersions
+	load    cache.Load             // refresh, bound once so that a hit costs no closure
+	cache   *cache.Cache
+	log     *slog.Logger
+	older   atomic.Uint64 // refreshes that came back with an older version twice
 }
 
 // mountTable finds the mount with the longest whole-segment prefix.
@@ -64,7 +73,7 @@ type mountTable struct {
 	all    []*mount
 }
 
-func newMountTable(mounts []Mount) (*mountTable, error) {
+func newMountTable(mounts []Mount, values *cache.Cache, log *slog.Logger) (*mountTable, error) {
 	t := &mountTable{byPath: make(map[string]*mount, len(mounts))}
 	for _, m := range mounts {
 		if m.Upstream == nil || m.UpstreamName == "" {
@@ -73,13 +82,22 @@ func newMountTable(mounts []Mount) (*mountTable, error) {
 		if m.TTL.Soft <= 0 || m.TTL.Hard < m.TTL.Soft {
 			return nil, fmt.Errorf("mount %q: want 0 < soft_ttl <= hard_ttl", m.Path)
 		}
+		if m.TTL.Stale < 0 || m.TTL.Negative < 0 {
+			return nil, fmt.Errorf("mount %q: stale_if_error and negative_ttl must not be negative", m.Path)
+		}
 		if t.byPath[m.Path.String()] != nil {
 			return nil, fmt.Errorf("mount %q is defined twice", m.Path)
 		}
-		e := &mount{Mount: m}
-		e.load = e.read
-		e.writer, _ = m.Upstream.(secret.Writer)
-		e.lister, _ = m.Upstream.(secret.Lister)
+		e := &mount{Mount: m, cache: values, log: log}
+		e.load = e.refresh
+		e.reader = m.Guard.Reader(m.Upstream)
+		if w, ok := m.Upstream.(secret.Writer); ok {
+			e.writer = m.Guard.Writer(w)
+		}
+		if l, ok := m.Upstream.(secret.Lister); ok {
+			e.lister = m.Guard.Lister(l)
+		}
+		e.ordered, _ = m.Upstream.(secret.OrderedVersions)
 		_, e.unique = m.Upstream.(secret.UniqueVersions)
 		e.Labels = sortedPairs(m.Labels)
 		t.byPath[m.Path.String()] = e

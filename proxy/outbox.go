@@ -33,7 +33,7 @@ func newOutboxes(t *mountTable, f *freshness, wall func() time.Time) []*outbox {
 	var all []*outbox
 	var keep time.Duration
 	for _, m := range t.all {
-		keep = max(keep, m.TTL.Hard)
+		keep = max(keep, m.TTL.Hard, m.TTL.Stale)
 		if m.writer == nil {
 			continue
 		}

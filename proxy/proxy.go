@@ -75,12 +75,8 @@ func New(c Config) (*Proxy, error) {
 	switch {
 	case c.Verifier == nil, c.Authorizer == nil, c.Cache == nil, c.State == nil, c.Audit == nil:
 		return nil, errors.New("proxy: verifier, authorizer, cache, state and audit are required")
-	case c.Check < 0 || c.MaxBlind < 0:
-		return nil, errors.New("proxy: check interval and max_blind must not be negative")
-	}
-	mounts, err := newMountTable(c.Mounts)
-	if err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
+	case c.Check < 0:
+		return nil, errors.New("proxy: the check interval must not be negative")
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
@@ -91,6 +87,10 @@ func New(c Config) (*Proxy, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	mounts, err := newMountTable(c.Mounts, c.Cache, c.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	p := &Proxy{
 		region: c.Region, verifier: c.Verifier, cache: c.Cache, audit: c.Audit, mounts: mounts, rules: c.Labels,
@@ -127,6 +127,13 @@ func (p *Proxy) Ready() error {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return p.fresh.ready()
+}
+
+// Close waits for the checks of the state store that no request waits for. It comes after the last request and before
+// the mechanisms are closed.
+func (p *Proxy) Close() error {
+	p.fresh.close()
+	return nil
 }
 
 // Generation is the last fact that this node has applied.

@@ -85,9 +85,11 @@ func (p *Proxy) read(ctx context.Context, t *transaction, r ReadRequest) (Answer
 	if err != nil {
 		return Answer{}, err
 	}
-	a, err := p.fetch(ctx, m, r)
+	a, err := p.fetch(ctx, t, m, r)
 	if err != nil {
-		return Answer{}, p.refuse(ctx, t, because(err))
+		e := because(err)
+		t.rec.Cache.State, t.rec.Cache.Age = e.Cache, e.Age
+		return Answer{}, p.refuse(ctx, t, e)
 	}
 	p.describe(t, m, r, &a)
 	if err := p.record(ctx, t); err != nil {
@@ -98,7 +100,7 @@ func (p *Proxy) read(ctx context.Context, t *transaction, r ReadRequest) (Answer
 }
 
 // fetch gets the secret from the cache or the upstream. Nothing of it may leave before the record is acknowledged.
-func (p *Proxy) fetch(ctx context.Context, m *mount, r ReadRequest) (Answer, error) {
+func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadRequest) (Answer, error) {
 	if m == nil {
 		return Answer{}, secret.ErrNotFound
 	}
@@ -107,7 +109,11 @@ func (p *Proxy) fetch(ctx context.Context, m *mount, r ReadRequest) (Answer, err
 		return Answer{}, secret.ErrNotFound
 	}
 	key := cache.Key{Mount: m.Path.String(), Name: name, Field: field, Path: r.Path, Version: r.Version}
-	entry, err := p.cache.Get(ctx, key, m.TTL, m.load)
+	ttl := m.TTL
+	if t.restricted() {
+		ttl.Stale = 0
+	}
+	entry, err := p.cache.Get(ctx, key, ttl, m.load)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -128,9 +134,9 @@ func (p *Proxy) fetch(ctx context.Context, m *mount, r ReadRequest) (Answer, err
 	return a, nil
 }
 
-// read is the cache.Load of the mount. In the layout Fields one field of the object becomes the value.
+// read asks the upstream. In the layout Fields one field of the object becomes the value.
 func (m *mount) read(ctx context.Context, k cache.Key) (*secret.Secret, error) {
-	s, err := m.Upstream.Read(ctx, k.Name, k.Version)
+	s, err := m.reader.Read(ctx, k.Name, k.Version)
 	if err != nil {
 		return nil, explained(err)
 	}

@@ -132,6 +132,7 @@ func (b *builder) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.closing(b.app.Proxy.Close)
 	b.app.Native, err = httpapi.NewNative(httpapi.Config{
 		Proxy: b.app.Proxy, JWKS: func() []byte { return jwks }, TrustedProxies: c.Listen.TrustedProxies,
 		Surface: b.options.Surface, CursorKey: b.cursorKey, Logger: b.options.Logger,

@@ -8,6 +8,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/cache"
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -16,6 +17,7 @@ import (
 func (b *builder) mounts() ([]proxy.Mount, error) {
 	c := b.env.Config
 	upstreams := map[string]secret.Upstream{}
+	guards := map[string]*guard.Guard{}
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		u := c.Upstreams[name]
 		opened, err := b.drivers.Upstreams[u.Type](b.env, u)
@@ -24,16 +26,40 @@ func (b *builder) mounts() ([]proxy.Mount, error) {
 		}
 		b.closing(opened.Close)
 		upstreams[name] = opened
+		if guards[name], err = b.guard(u); err != nil {
+			return nil, fmt.Errorf("upstreams.%s: %w", name, err)
+		}
 	}
 	out := make([]proxy.Mount, len(c.Mounts))
 	for i, m := range c.Mounts {
 		out[i] = proxy.Mount{
 			Path: m.Path, Upstream: upstreams[m.Upstream], UpstreamName: m.Upstream, At: m.At.String(),
 			Layout: proxy.Layout(m.Layout), Labels: pairs(m.Labels), Freshness: proxy.Freshness(m.Freshness),
-			TTL: cache.TTL{Soft: m.Cache.SoftTTL, Hard: m.Cache.HardTTL},
+			TTL: cache.TTL{
+				Soft: m.Cache.SoftTTL, Hard: m.Cache.HardTTL, Stale: m.Cache.StaleIfError, Negative: m.Cache.NegativeTTL,
+			},
+			Guard: guards[m.Upstream],
 		}
 	}
 	return out, nil
+}
+
+// guard stands before every upstream across a network. A vault in a file of this machine fails in no way that trying
+// again would mend, so that it has limits where the configuration sets them, and nothing else.
+func (b *builder) guard(u config.Upstream) (*guard.Guard, error) {
+	c := guard.Config{Mono: b.options.Mono}
+	switch {
+	case u.Vault != nil:
+		c.Concurrency, c.Rate = u.Vault.Limits.Concurrency, u.Vault.Limits.Rate
+	case u.AWS != nil:
+		c.Concurrency, c.Rate = u.AWS.Limits.Concurrency, u.AWS.Limits.Rate
+	case u.Embedded != nil && u.Embedded.Limits != nil:
+		c.Concurrency, c.Rate = u.Embedded.Limits.Concurrency, u.Embedded.Limits.Rate
+		c.Attempts, c.Timeout, c.Failures = 1, -1, -1
+	default:
+		return nil, nil
+	}
+	return guard.New(c)
 }
 
 func labelRules(rules []config.LabelRule) []proxy.LabelRule {

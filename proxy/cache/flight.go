@@ -163,7 +163,7 @@ func (c *Cache) land(f *flight, it *item, err error) {
 // failedLocked draws the consequences of a read that failed. Only the upstream's own word that there is no such secret,
 // or that we may not have it, tells against what is held; of everything else nothing follows but to wait a moment.
 func (c *Cache) failedLocked(f *flight, now instant, err error) {
-	absent := errors.Is(err, secret.ErrNotFound)
+	absent := definite(err) && errors.Is(err, secret.ErrNotFound)
 	if !absent {
 		c.stats.Failures++
 	}
@@ -186,8 +186,14 @@ func (c *Cache) failedLocked(f *flight, now instant, err error) {
 	}
 }
 
-// definite reports whether err is the upstream's own word about the secret, and not a failure to answer.
+// definite reports whether err is the upstream's own word about the secret, and not a failure to answer: what is both,
+// such as the lack of a whole mount, is a failure.
 func definite(err error) bool {
+	for _, failure := range []error{secret.ErrUnavailable, secret.ErrThrottled, secret.ErrTimeout} {
+		if errors.Is(err, failure) {
+			return false
+		}
+	}
 	return errors.Is(err, secret.ErrNotFound) || errors.Is(err, secret.ErrDenied)
 }
 

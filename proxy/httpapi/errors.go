@@ -39,6 +39,10 @@ func writeError(w http.ResponseWriter, err error) {
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
 	}
+	if e.Cache != "" {
+		h["X-Keyhole-Cache"] = []string{e.Cache}
+		h["Age"] = ageHeader(e.Age)
+	}
 	if e.Decision != "" {
 		h["X-Keyhole-Decision"] = []string{e.Decision}
 	}

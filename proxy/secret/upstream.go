@@ -82,6 +82,14 @@ type Outbox interface {
 	Settle(ctx context.Context, ids ...uint64) error
 }
 
+// OrderedVersions is an Upstream whose version names tell which of two versions of a secret is the newer. A read that
+// comes back with an older version than the one it would replace came from a replica that lags behind.
+type OrderedVersions interface {
+	// CompareVersions is negative where a is older than b, positive where it is newer, and 0 where they are the same or
+	// where the names do not tell.
+	CompareVersions(a, b Version) int
+}
+
 // UniqueVersions marks an Upstream that never gives one version name to a secret twice, not even after the secret was
 // deleted and made anew.
 type UniqueVersions interface{ UniqueVersions() }

@@ -14,6 +14,8 @@ type Upstream struct {
 type Embedded struct {
 	Path string `key:"path" required:"true" doc:"The file; it is created when missing."`
 	Key  Ref    `key:"key" required:"true" private:"true" doc:"Master key that seals it."`
+
+	Limits *UpstreamLimits `key:"limits" doc:"What this node may ask of it; without it there are no limits."`
 }
 
 // Vault is a HashiCorp Vault or OpenBao.
@@ -85,8 +87,8 @@ type AssumeRole struct {
 type MountCache struct {
 	SoftTTL      Duration `key:"soft_ttl" default:"60s" doc:"Serve without a question."`
 	HardTTL      Duration `key:"hard_ttl" default:"300s" doc:"Refresh before serving."`
-	StaleIfError Duration `key:"stale_if_error" default:"1h" doc:"Serve the last value while the upstream fails. 0 for a restricted mount, whatever is set."`
-	NegativeTTL  Duration `key:"negative_ttl" default:"10s" doc:"Remember that there is no such secret."`
+	StaleIfError Duration `key:"stale_if_error" default:"1h" doc:"Greatest age of a value that is served past hard_ttl while the upstream fails. 0 for a restricted secret, whatever is set."`
+	NegativeTTL  Duration `key:"negative_ttl" default:"10s" doc:"Remember that there is no such secret, more or less half of it at random; 0 never."`
 }
 
 // LabelRule labels the paths that a pattern matches.

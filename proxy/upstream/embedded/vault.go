@@ -20,6 +20,7 @@ package embedded
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -27,6 +28,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -89,7 +91,8 @@ var (
 	_ secret.Writer   = (*Vault)(nil)
 	_ secret.Outbox   = (*Vault)(nil)
 
-	_ secret.UniqueVersions = (*Vault)(nil)
+	_ secret.UniqueVersions  = (*Vault)(nil)
+	_ secret.OrderedVersions = (*Vault)(nil)
 )
 
 // Open opens the vault at c.Path, or creates it. It fails with ErrLocked, ErrWrongKey, ErrForeign, ErrNewerFormat or
@@ -208,6 +211,16 @@ func (v *Vault) Close() error {
 		return fmt.Errorf("closing vault: %w", err)
 	}
 	return nil
+}
+
+// CompareVersions goes by the number.
+func (v *Vault) CompareVersions(a, b secret.Version) int {
+	x, errX := strconv.ParseUint(string(a), 10, 64)
+	y, errY := strconv.ParseUint(string(b), 10, 64)
+	if errX != nil || errY != nil {
+		return 0
+	}
+	return cmp.Compare(x, y)
 }
 
 // UniqueVersions marks that a number is never used again, not even after the secret is deleted.

@@ -1,0 +1,75 @@
+package guard
+
+import (
+	"context"
+
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// Reader is the part of secret.Upstream that is guarded; Close is its owner's business.
+type Reader interface {
+	Read(ctx context.Context, name string, v secret.Version) (*secret.Secret, error)
+}
+
+// Reader returns r behind the guard.
+func (g *Guard) Reader(r Reader) Reader {
+	if g == nil {
+		return r
+	}
+	return reader{g, r}
+}
+
+// Lister returns l behind the guard; nil stays nil.
+func (g *Guard) Lister(l secret.Lister) secret.Lister {
+	if g == nil || l == nil {
+		return l
+	}
+	return lister{g, l}
+}
+
+// Writer returns w behind the guard; nil stays nil. No write is tried again.
+func (g *Guard) Writer(w secret.Writer) secret.Writer {
+	if g == nil || w == nil {
+		return w
+	}
+	return writer{g, w}
+}
+
+type reader struct {
+	g *Guard
+	r Reader
+}
+
+func (r reader) Read(ctx context.Context, name string, v secret.Version) (s *secret.Secret, err error) {
+	err = r.g.Retry(ctx, func(ctx context.Context) (err error) {
+		s, err = r.r.Read(ctx, name, v)
+		return err
+	})
+	return s, err
+}
+
+type lister struct {
+	g *Guard
+	l secret.Lister
+}
+
+func (l lister) List(ctx context.Context, prefix, after string, limit int) (items []secret.Item, err error) {
+	err = l.g.Retry(ctx, func(ctx context.Context) (err error) {
+		items, err = l.l.List(ctx, prefix, after, limit)
+		return err
+	})
+	return items, err
+}
+
+type writer struct {
+	g *Guard
+	w secret.Writer
+}
+
+func (w writer) Write(ctx context.Context, name string, c secret.Write) (v secret.Version, created bool, err error) {
+	err = w.g.Do(ctx, func(ctx context.Context) (err error) {
+		v, created, err = w.w.Write(ctx, name, c)
+		return err
+	})
+	return v, created, err
+}
