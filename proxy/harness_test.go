@@ -118,26 +118,36 @@ func (j *judge) Digest() string { return "sha256:" + strings.Repeat("0", 64) }
 
 // store is a state store that fails on demand.
 type store struct {
-	*state.Memory
+	state.Store
+	gate      atomic.Pointer[chan struct{}] // where not nil, reads wait until it is closed
+	reads     atomic.Int64
 	fail      atomic.Bool
 	compacted atomic.Bool // for everything but the snapshot
 }
 
 func (s *store) Since(ctx context.Context, seq uint64) ([]state.Fact, uint64, error) {
+	s.reads.Add(1)
+	if gate := s.gate.Load(); gate != nil {
+		select {
+		case <-*gate:
+		case <-ctx.Done():
+			return nil, 0, state.ErrUnavailable
+		}
+	}
 	switch {
 	case s.fail.Load():
 		return nil, 0, state.ErrUnavailable
 	case s.compacted.Load() && seq != 0:
 		return nil, 0, state.ErrCompacted
 	}
-	return s.Memory.Since(ctx, seq)
+	return s.Store.Since(ctx, seq)
 }
 
 func (s *store) Append(ctx context.Context, f state.Fact) (uint64, error) {
 	if s.fail.Load() {
 		return 0, state.ErrUnavailable
 	}
-	return s.Memory.Append(ctx, f)
+	return s.Store.Append(ctx, f)
 }
 
 // clock is a wall and a monotonic clock that move when told.
@@ -216,7 +226,7 @@ func newHarness(t testing.TB, edit func(*proxy.Config)) *harness {
 	h.judge.effect.Store(uint32(policy.Allow))
 	memory, err := state.NewMemory(state.MemoryConfig{Wall: h.clock.Wall})
 	must(t, err)
-	h.store = &store{Memory: memory}
+	h.store = &store{Store: memory}
 	key, err := identity.GenerateSigningKey()
 	must(t, err)
 	h.key, err = audit.GenerateKey()
@@ -249,6 +259,7 @@ func newHarness(t testing.TB, edit func(*proxy.Config)) *harness {
 	}
 	h.Proxy, err = proxy.New(c)
 	must(t, err)
+	t.Cleanup(func() { must(t, h.Close()) })
 	must(t, h.Start(t.Context()))
 	return h
 }
