@@ -25,6 +25,13 @@ func try(t testing.TB, c *cache.Cache, k cache.Key, ttl cache.TTL, u *upstream) 
 	return check(t, k, h.Secret()), h.State(), nil
 }
 
+func warm(t testing.TB, c *cache.Cache, k cache.Key, ttl cache.TTL, u *upstream) {
+	t.Helper()
+	if _, _, err := try(t, c, k, ttl, u); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestStaleWhileTheUpstreamFails(t *testing.T) {
 	for name, inline := range map[string]bool{"behind": false, "inline": true} {
 		t.Run(name, func(t *testing.T) {
@@ -32,7 +39,7 @@ func TestStaleWhileTheUpstreamFails(t *testing.T) {
 				u := &upstream{}
 				c := open(t, cache.Config{RefreshInline: inline})
 				k := key(t, "a")
-				try(t, c, k, staleTTL, u)
+				warm(t, c, k, staleTTL, u)
 				u.fail(errUpstream)
 				time.Sleep(staleTTL.Hard)
 				h, err := c.Get(t.Context(), k, staleTTL, u.load)
@@ -75,7 +82,7 @@ func TestStaleIsTheSecondChoice(t *testing.T) {
 		u := &upstream{}
 		c := open(t, cache.Config{})
 		k := key(t, "a")
-		try(t, c, k, staleTTL, u)
+		warm(t, c, k, staleTTL, u)
 		time.Sleep(staleTTL.Hard)
 		if n, s, _ := try(t, c, k, staleTTL, u); n != 2 || s != cache.Miss {
 			t.Errorf("read %d, %s; want 2, miss", n, s)
@@ -89,7 +96,7 @@ func TestStaleGoesByTheRequest(t *testing.T) {
 		u := &upstream{}
 		c := open(t, cache.Config{})
 		k := key(t, "a")
-		try(t, c, k, staleTTL, u)
+		warm(t, c, k, staleTTL, u)
 		u.fail(errUpstream)
 		time.Sleep(staleTTL.Hard)
 		if _, _, err := try(t, c, k, ttl, u); !errors.Is(err, errUpstream) {
@@ -122,10 +129,10 @@ func TestWhatPurges(t *testing.T) {
 					u := &upstream{}
 					c := open(t, cache.Config{})
 					k := key(t, "a")
-					try(t, c, k, staleTTL, u)
+					warm(t, c, k, staleTTL, u)
 					u.fail(fmt.Errorf("reading: %w", tt.err))
 					time.Sleep(wait)
-					try(t, c, k, staleTTL, u) // past soft this one is still served and refreshes behind
+					_, _, _ = try(t, c, k, staleTTL, u) // past soft this one is still served and refreshes behind
 					synctest.Wait()
 					n, _, err := try(t, c, k, staleTTL, u)
 					if tt.purge && (!errors.Is(err, tt.err) || u.leaked() != 0 || c.Stats().Purges != 1) {
@@ -145,7 +152,7 @@ func TestNeverStaleAfterAnInvalidation(t *testing.T) {
 		u := &upstream{}
 		c := open(t, cache.Config{})
 		k := key(t, "a")
-		try(t, c, k, staleTTL, u)
+		warm(t, c, k, staleTTL, u)
 		u.fail(errUpstream)
 		time.Sleep(staleTTL.Hard)
 		u.before = func(context.Context) { c.Invalidate(secret.Exactly(k.Path)) } // while the failing read is under way
@@ -161,7 +168,7 @@ func TestStaleBeforeTheDeadline(t *testing.T) {
 		u := &upstream{}
 		c := open(t, cache.Config{})
 		k := key(t, "a")
-		try(t, c, k, staleTTL, u)
+		warm(t, c, k, staleTTL, u)
 		time.Sleep(staleTTL.Hard)
 		u.before = func(ctx context.Context) { <-ctx.Done() }
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -192,7 +199,7 @@ func TestThawAsksAgain(t *testing.T) {
 	clk, u := newClocks(), &upstream{}
 	c := open(t, cache.Config{Wall: clk.Wall, Mono: clk.Mono})
 	k := key(t, "a")
-	try(t, c, k, staleTTL, u)
+	warm(t, c, k, staleTTL, u)
 	clk.pass(staleTTL.Hard)
 	u.fail(errUpstream)
 	if _, s, err := try(t, c, k, staleTTL, u); s != cache.Stale {
@@ -210,9 +217,9 @@ func TestExpiryOfMixedBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := &upstream{}
 		c := open(t, cache.Config{})
-		try(t, c, key(t, "a"), staleTTL, u)
-		try(t, c, key(t, "b"), ttl, u)
-		try(t, c, key(t, "c"), staleTTL, u)
+		warm(t, c, key(t, "a"), staleTTL, u)
+		warm(t, c, key(t, "b"), ttl, u)
+		warm(t, c, key(t, "c"), staleTTL, u)
 		time.Sleep(ttl.Hard + time.Minute + time.Second)
 		synctest.Wait()
 		if got := u.leaked(); got != 2 {

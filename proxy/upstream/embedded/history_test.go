@@ -41,6 +41,18 @@ func TestVersionsCountFromOneForEachName(t *testing.T) {
 	}
 }
 
+func TestVersionsAreOrdered(t *testing.T) {
+	v := openVault(t, vaultPath(t))
+	for _, tt := range []struct {
+		a, b secret.Version
+		want int
+	}{{"9", "10", -1}, {"10", "9", 1}, {"7", "7", 0}, {"7", "x", 0}, {"", "1", 0}} {
+		if got := v.CompareVersions(tt.a, tt.b); got != tt.want {
+			t.Errorf("CompareVersions(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
 func TestOldVersionsArePruned(t *testing.T) {
 	path := vaultPath(t)
 	v := openVault(t, path)
