@@ -126,7 +126,7 @@ func TestEventualDoesNotWait(t *testing.T) {
 func TestMaxBlind(t *testing.T) {
 	for name, tt := range map[string]struct {
 		mode       proxy.Freshness
-		maxBlind   time.Duration
+		never      bool
 		restricted bool
 		within     api.Code
 	}{
@@ -135,12 +135,14 @@ func TestMaxBlind(t *testing.T) {
 		"strict":               {mode: proxy.Strict, within: api.StateUnavailable},
 		"bounded, restricted":  {mode: proxy.Bounded, restricted: true, within: api.StateUnavailable},
 		"eventual, restricted": {mode: proxy.Eventual, restricted: true, within: api.StateUnavailable},
-		"bounded, never":       {mode: proxy.Bounded, maxBlind: -1, within: api.StateUnavailable},
-		"eventual, never":      {mode: proxy.Eventual, maxBlind: -1, within: api.StateUnavailable},
+		"bounded, never":       {mode: proxy.Bounded, never: true, within: api.StateUnavailable},
+		"eventual, never":      {mode: proxy.Eventual, never: true, within: api.StateUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := onFile(t, tt.mode, func(c *proxy.Config) {
-				c.MaxBlind = tt.maxBlind
+				if tt.never {
+					c.MaxBlind = 0
+				}
 				if tt.restricted {
 					c.Mounts[0].Labels = []policy.Pair{{Name: "classification", Value: "restricted"}}
 				}

@@ -60,6 +60,7 @@ func TestWhatTheUpstreamSays(t *testing.T) {
 		{secret.ErrUnavailable, ""}, // a failed login, a missing mount or route, a 5xx
 		{secret.ErrThrottled, ""},
 		{secret.ErrTimeout, ""},
+		{fmt.Errorf("%w: %w", secret.ErrUnavailable, secret.ErrNotFound), ""}, // the whole mount is missing
 		{errors.New("unexplained"), ""},
 		{secret.ErrDenied, api.UpstreamError},
 		{secret.ErrNotFound, api.NotFound},

@@ -162,6 +162,9 @@ func TestEveryDocument(t *testing.T) {
 	if m := c.Mounts[0]; !m.Path.IsZero() || !m.At.IsZero() || m.Cache.StaleIfError != time.Hour || m.AssumeRole.ExternalID != "e1" {
 		t.Errorf("the root mount: got %+v", m)
 	}
+	if l := c.Upstreams["local"].Embedded.Limits; l == nil || *l != (config.UpstreamLimits{Concurrency: 32, Rate: 5}) {
+		t.Errorf("limits of the embedded vault: got %+v", l)
+	}
 	if got := c.Mounts[1].Cache.StaleIfError; got != 0 {
 		t.Errorf("stale_if_error of a restricted mount that does not set it: got %v, want 0", got)
 	}
