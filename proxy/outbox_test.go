@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -113,5 +114,16 @@ func TestCompactedLog(t *testing.T) {
 	h.clock.pass(2e9, 2e9)
 	if v, code := h.read(t, c, "one/KEY"); v != "rotated" {
 		t.Errorf("got %q %q, want the value read anew", v, code)
+	}
+}
+
+// An invalidation stays in the log for as long as a value that it names could be served anywhere.
+func TestInvalidationsOutliveStaleValues(t *testing.T) {
+	h := newHarness(t, lenient)
+	must(t, write(t, h, h.call(t, "write:**"), "one/KEY", "new"))
+	facts, _, err := h.store.Since(t.Context(), 0)
+	must(t, err)
+	if got, want := facts[0].ExpiresAt.Sub(facts[0].At), time.Hour+30*time.Second+5*time.Minute; got != want {
+		t.Errorf("kept for %v, want %v", got, want)
 	}
 }

@@ -42,7 +42,7 @@ func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, err
 	if err == nil {
 		h, err = c.await(ctx, f, held)
 	}
-	if err != nil && held && ctx.Err() == nil && !definite(err) && !errors.Is(err, ErrClosed) {
+	if err != nil && held && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 		if old, ok := c.fallBack(k, ttl); ok {
 			return old, nil
 		}
