@@ -56,6 +56,9 @@ type mount struct {
 	outbox *outbox       // with writer
 	unique bool          // secret.UniqueVersions
 	load   cache.Load    // read, bound once so that a hit costs no closure
+
+	deleter   secret.Deleter   // nil where the upstream deletes nothing
+	versioner secret.Versioner // nil where the upstream does not tell its versions
 }
 
 // mountTable finds the mount with the longest whole-segment prefix.
@@ -80,6 +83,8 @@ func newMountTable(mounts []Mount) (*mountTable, error) {
 		e.load = e.read
 		e.writer, _ = m.Upstream.(secret.Writer)
 		e.lister, _ = m.Upstream.(secret.Lister)
+		e.deleter, _ = m.Upstream.(secret.Deleter)
+		e.versioner, _ = m.Upstream.(secret.Versioner)
 		_, e.unique = m.Upstream.(secret.UniqueVersions)
 		e.Labels = sortedPairs(m.Labels)
 		t.byPath[m.Path.String()] = e

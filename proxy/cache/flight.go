@@ -36,9 +36,9 @@ type flight struct {
 	landed     bool
 }
 
-// wantsRefreshLocked reports whether the entry is past its soft TTL and a refresh did not fail just now.
+// wantsRefreshLocked reports whether the entry is past its soft TTL, or was rejected, and a refresh did not fail just now.
 func (c *Cache) wantsRefreshLocked(it *item, age time.Duration, ttl TTL, now instant) bool {
-	return (age >= ttl.Soft || it.epoch != c.clock.epoch) && now.mono >= it.paused
+	return (age >= ttl.Soft || it.rejected || it.epoch != c.clock.epoch) && now.mono >= it.paused
 }
 
 // refreshLocked starts a background read of k unless one is under way already or too many others are.

@@ -26,6 +26,7 @@ type item struct {
 	refs atomic.Int32 // the cache itself, flights, and handles
 
 	paused     time.Duration // guarded by Cache.mu: monotonic time before which no refresh is tried
+	rejected   bool          // guarded by Cache.mu: does not work any more, somebody says
 	prev, next *item         // guarded by Cache.mu: the chain of one path; next also chains the dead
 }
 
