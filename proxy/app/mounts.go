@@ -25,15 +25,24 @@ func (b *builder) mounts() ([]proxy.Mount, error) {
 		b.closing(opened.Close)
 		upstreams[name] = opened
 	}
+	out := mountsOf(c)
+	for i := range out {
+		out[i].Upstream = upstreams[out[i].UpstreamName]
+	}
+	return out, nil
+}
+
+// mountsOf is the mounts of a configuration, without their upstreams.
+func mountsOf(c *config.Config) []proxy.Mount {
 	out := make([]proxy.Mount, len(c.Mounts))
 	for i, m := range c.Mounts {
 		out[i] = proxy.Mount{
-			Path: m.Path, Upstream: upstreams[m.Upstream], UpstreamName: m.Upstream, At: m.At.String(),
+			Path: m.Path, UpstreamName: m.Upstream, At: m.At.String(),
 			Layout: proxy.Layout(m.Layout), Labels: pairs(m.Labels), Freshness: proxy.Freshness(m.Freshness),
 			TTL: cache.TTL{Soft: m.Cache.SoftTTL, Hard: m.Cache.HardTTL},
 		}
 	}
-	return out, nil
+	return out
 }
 
 func labelRules(rules []config.LabelRule) []proxy.LabelRule {
