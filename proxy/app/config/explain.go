@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -18,8 +17,8 @@ type Setting struct {
 }
 
 // Explain lists every value of c, which Decode made of d, and where it came from, in the order of the keys. References
-// are shown, what they lead to is not read; data for policies, the password of a URL and texts whose name says that they
-// are secret are not shown.
+// are shown, what they lead to is not read; data for policies and texts whose name says that they are secret are not
+// shown. A URL holds no password: Decode refuses it.
 func (d *Document) Explain(c *Config) ([]Setting, error) {
 	e := explainer{doc: d, encoder: encoder{schemas{}}}
 	if err := e.object(nil, reflect.ValueOf(c).Elem()); err != nil {
@@ -61,7 +60,7 @@ func (e *explainer) value(p *path, f *field, v reflect.Value) error {
 	case t == typeJSON:
 		e.add(p, "("+strconv.Itoa(v.Len())+" bytes, not shown)")
 	case isScalar(t):
-		return e.scalar(p, f, v)
+		return e.scalar(p, v)
 	case t.Kind() == reflect.Pointer:
 		return e.value(p, f, v.Elem())
 	case t.Kind() == reflect.Struct:
@@ -89,7 +88,7 @@ func (e *explainer) value(p *path, f *field, v reflect.Value) error {
 	return nil
 }
 
-func (e *explainer) scalar(p *path, f *field, v reflect.Value) error {
+func (e *explainer) scalar(p *path, v reflect.Value) error {
 	n, err := e.encoder.value(v)
 	if err != nil {
 		return err
@@ -101,10 +100,6 @@ func (e *explainer) scalar(p *path, f *field, v reflect.Value) error {
 	case n.Kind != strictjson.String || v.Type() == typeRef:
 	case namesSecret(p):
 		text = "(not shown)"
-	case f.format == "url":
-		if u, err := url.Parse(text); err == nil {
-			text = u.Redacted()
-		}
 	}
 	e.add(p, text)
 	return nil
