@@ -171,8 +171,15 @@ func TestPolicyEval(t *testing.T) {
 		t.Errorf("table: got %s", out)
 	}
 	for _, args := range [][]string{
-		{}, {"a//b"}, {"a", "--action", "delete"}, {"a", "--scope", "read"}, {"a", "--claim", "x"}, {"a", "--claim", "x=1", "--claim", "x=2"},
-		{"a", "--source-ip", "x"}, {"a", "--time", "noon"}, {"a", "--version", "a b"},
+		{},
+		{"a//b"},
+		{"a", "--action", "delete"},
+		{"a", "--scope", "read"},
+		{"a", "--claim", "x"},
+		{"a", "--claim", "x=1", "--claim", "x=2"},
+		{"a", "--source-ip", "x"},
+		{"a", "--time", "noon"},
+		{"a", "--version", "a b"},
 	} {
 		keyhole(t, 2, "", append([]string{"policy", "eval", "--dir", dir}, args...)...)
 	}

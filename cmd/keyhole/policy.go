@@ -193,8 +193,14 @@ func (e *evaluated) print(cmd *cobra.Command, output string) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 	var errs []error
 	for _, row := range [][2]string{
-		{"effect", e.Effect}, {"code", string(e.Code)}, {"rule", e.Rule}, {"reason", e.Reason}, {"fault", e.Fault},
-		{"mount", e.Mount}, {"labels", strings.Join(labels, " ")}, {"policy", e.PolicyDigest},
+		{"effect", e.Effect},
+		{"code", string(e.Code)},
+		{"rule", e.Rule},
+		{"reason", e.Reason},
+		{"fault", e.Fault},
+		{"mount", e.Mount},
+		{"labels", strings.Join(labels, " ")},
+		{"policy", e.PolicyDigest},
 	} {
 		if row[1] != "" {
 			_, err := fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
