@@ -9,6 +9,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -17,45 +18,68 @@ import (
 func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*policy.Principal, error) {
 	if c.Token == "" {
 		e := fail(api.Unauthenticated, "send a token: Authorization: Bearer TOKEN")
-		t.rec.Action = "authenticate"
+		t.rec.Action = audit.ActionAuthenticate
 		return nil, p.refuse(ctx, t, e)
 	}
 	v, err := p.verifier.Verify(ctx, c.Token)
 	if err != nil {
 		digest := sha256.Sum256([]byte(c.Token))
-		t.rec.Action = "authenticate"
+		t.rec.Action = audit.ActionAuthenticate
 		t.rec.Principal.TokenID = "sha256:" + hex.EncodeToString(digest[:8])
 		return nil, p.refuse(ctx, t, because(err))
 	}
+	t.actFor(v)
+	return t.req.Principal, nil
+}
+
+// actFor makes the holder of the token the one who asks.
+func (t *transaction) actFor(v *identity.Verified) {
 	pr := &v.Principal
 	t.token, t.req.Principal = v, pr
 	t.rec.Principal = audit.Principal{
 		Trust: pr.Trust, Issuer: pr.Issuer, Subject: pr.Subject, TokenID: pr.TokenID, Cnf: pr.Cnf,
 	}
-	return pr, nil
 }
 
 // restrictedClass is the classification whose values are never served on old knowledge.
 const restrictedClass = "restricted"
 
-// current makes sure that no fact is missing, and holds the principal and the path against the revocations.
+// current makes sure that no fact is missing, and holds the principal and the path against the revocations. A refusal is
+// recorded.
 func (p *Proxy) current(ctx context.Context, t *transaction, mode Freshness, restricted bool) error {
-	if err := p.fresh.check(ctx, mode, restricted); err != nil {
-		return p.refuse(ctx, t, because(err))
-	}
-	for _, o := range p.outbox {
-		o.catchUp(ctx)
-	}
-	if e := p.fresh.revoked.Load().check(t.token, t.req.Path, t.rec.Time); e != nil {
-		t.rec.Decision.Effect = policy.Deny.String()
+	if e := p.standing(ctx, t, mode, restricted); e != nil {
 		return p.refuse(ctx, t, e)
 	}
 	return nil
 }
 
-// decide holds the action of t on path against revocations and the token's scopes, then asks the policy. It looks nothing up: not the
-// upstream, not the cache. The mount of the path is returned, nil where there is none. A refusal is recorded.
+// standing is current without the record.
+func (p *Proxy) standing(ctx context.Context, t *transaction, mode Freshness, restricted bool) *Error {
+	if err := p.fresh.check(ctx, mode, restricted); err != nil {
+		return because(err)
+	}
+	for _, o := range p.outbox {
+		o.catchUp(ctx)
+	}
+	e := p.fresh.revoked.Load().check(t.token, t.req.Path, t.rec.Time)
+	if e != nil {
+		t.rec.Decision.Effect = policy.Deny.String()
+	}
+	return e
+}
+
+// decide is judge for what is going to be done: a refusal is recorded.
 func (p *Proxy) decide(ctx context.Context, t *transaction, path secret.Path, v secret.Version) (*mount, error) {
+	m, e := p.judge(ctx, t, path, v)
+	if e != nil {
+		return nil, p.refuse(ctx, t, e)
+	}
+	return m, nil
+}
+
+// judge holds the action of t on path against revocations and the token's scopes, then asks the policy. It looks nothing up: not the
+// upstream, not the cache. The mount of the path is returned, nil where there is none.
+func (p *Proxy) judge(ctx context.Context, t *transaction, path secret.Path, v secret.Version) (*mount, *Error) {
 	m := p.mounts.find(path)
 	t.rec.Resource.Path = path.String()
 	if v != secret.Current {
@@ -73,18 +97,18 @@ func (p *Proxy) decide(ctx context.Context, t *transaction, path secret.Path, v 
 	if m != nil {
 		mode = m.Freshness
 	}
-	if err := p.current(ctx, t, mode, t.restricted()); err != nil {
-		return nil, err
+	if e := p.standing(ctx, t, mode, t.restricted()); e != nil {
+		return nil, e
 	}
 	if !t.req.Principal.Scopes.Allows(t.req.Action, path) {
 		t.rec.Decision.Effect = policy.Deny.String()
-		return nil, p.refuse(ctx, t, fail(api.ScopeDenied, "no scope of the token covers this action on this path"))
+		return nil, fail(api.ScopeDenied, "no scope of the token covers this action on this path")
 	}
 	d := p.ask(ctx, t)
 	if errors.Is(d.Fault, policy.ErrUnavailable) {
 		e := fail(api.PolicyUnavailable, "the policy cannot be asked now")
 		e.RetryAfter = time.Second
-		return nil, p.refuse(ctx, t, e)
+		return nil, e
 	}
 	switch d.Effect {
 	case policy.Allow:
@@ -93,11 +117,11 @@ func (p *Proxy) decide(ctx context.Context, t *transaction, path secret.Path, v 
 		// Fail closed: without a granted approval the answer is no.
 		e := fail(api.ApprovalRequired, reasoned("the policy asks for an approval of this request", d.Reason))
 		e.Rule = d.Rule
-		return nil, p.refuse(ctx, t, e)
+		return nil, e
 	}
 	e := fail(api.PolicyDenied, reasoned("the policy denies this request", d.Reason))
 	e.Rule = d.Rule
-	return nil, p.refuse(ctx, t, e)
+	return nil, e
 }
 
 // reasoned adds what the policy says about its answer, which is written for the caller.
@@ -146,7 +170,10 @@ func (p *Proxy) record(ctx context.Context, t *transaction) error {
 	return nil
 }
 
+// upstreamTimeout bounds what an upstream is asked past the cache.
+const upstreamTimeout = 10 * time.Second
+
 // detached is for what must not be left half done when a caller hangs up.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	return context.WithTimeout(context.WithoutCancel(ctx), upstreamTimeout)
 }

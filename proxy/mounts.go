@@ -65,6 +65,9 @@ type mount struct {
 	cache   *cache.Cache
 	log     *slog.Logger
 	older   atomic.Uint64 // refreshes that came back with an older version twice
+
+	deleter   secret.Deleter   // nil where the upstream deletes nothing
+	versioner secret.Versioner // nil where the upstream does not tell its versions
 }
 
 // mountTable finds the mount with the longest whole-segment prefix.
@@ -98,6 +101,12 @@ func newMountTable(mounts []Mount, values *cache.Cache, log *slog.Logger) (*moun
 			e.lister = m.Guard.Lister(l)
 		}
 		e.ordered, _ = m.Upstream.(secret.OrderedVersions)
+		if d, ok := m.Upstream.(secret.Deleter); ok {
+			e.deleter = m.Guard.Deleter(d)
+		}
+		if v, ok := m.Upstream.(secret.Versioner); ok {
+			e.versioner = m.Guard.Versioner(v)
+		}
 		_, e.unique = m.Upstream.(secret.UniqueVersions)
 		e.Labels = sortedPairs(m.Labels)
 		t.byPath[m.Path.String()] = e
@@ -189,21 +198,39 @@ func (m *mount) pattern(name string) (p secret.Pattern, ok bool) {
 	return secret.Exactly(path), !path.IsZero()
 }
 
+// Classify fills in what a request's path decides: mount and labels, as every method of Proxy does. The mounts need no
+// upstreams.
+func Classify(r *policy.Request, mounts []Mount, rules []LabelRule) {
+	t := mountTable{byPath: make(map[string]*mount, len(mounts))}
+	for _, m := range mounts {
+		m.Labels = sortedPairs(m.Labels)
+		t.byPath[m.Path.String()] = &mount{Mount: m}
+	}
+	m := t.find(r.Path)
+	r.Mount = ""
+	if m != nil {
+		r.Mount = m.Path.String()
+	}
+	r.Labels = labels(rules, m, r.Path)
+}
+
+func (p *Proxy) labels(m *mount, path secret.Path) []policy.Pair { return labels(p.rules, m, path) }
+
 // labels are the mount's, then those of each rule in order; a later one wins. They are sorted by name.
-func (p *Proxy) labels(m *mount, path secret.Path) []policy.Pair {
+func labels(rules []LabelRule, m *mount, path secret.Path) []policy.Pair {
 	var base []policy.Pair
 	if m != nil {
 		base = m.Labels
 	}
 	owned := false
-	for i := range p.rules {
-		if !p.rules[i].Match.Match(path) {
+	for i := range rules {
+		if !rules[i].Match.Match(path) {
 			continue
 		}
 		if !owned {
 			base, owned = slices.Clone(base), true
 		}
-		for _, l := range p.rules[i].Set {
+		for _, l := range rules[i].Set {
 			base = setPair(base, l)
 		}
 	}

@@ -101,14 +101,10 @@ func (p *Proxy) read(ctx context.Context, t *transaction, r ReadRequest) (Answer
 
 // fetch gets the secret from the cache or the upstream. Nothing of it may leave before the record is acknowledged.
 func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadRequest) (Answer, error) {
-	if m == nil {
-		return Answer{}, secret.ErrNotFound
-	}
-	name, field, err := m.object(r.Path)
+	key, err := m.key(r.Path, r.Version)
 	if err != nil {
-		return Answer{}, secret.ErrNotFound
+		return Answer{}, err
 	}
-	key := cache.Key{Mount: m.Path.String(), Name: name, Field: field, Path: r.Path, Version: r.Version}
 	ttl := m.TTL
 	if t.restricted() {
 		ttl.Stale = 0
@@ -132,6 +128,18 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 	}
 	a.Unchanged = r.Unchanged != nil && r.Unchanged(a.ETag)
 	return a, nil
+}
+
+// key names the secret in the cache. It fails with secret.ErrNotFound where no mount shows one at the path.
+func (m *mount) key(path secret.Path, v secret.Version) (cache.Key, error) {
+	if m == nil {
+		return cache.Key{}, secret.ErrNotFound
+	}
+	name, field, err := m.object(path)
+	if err != nil {
+		return cache.Key{}, secret.ErrNotFound
+	}
+	return cache.Key{Mount: m.Path.String(), Name: name, Field: field, Path: path, Version: v}, nil
 }
 
 // read asks the upstream. In the layout Fields one field of the object becomes the value.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 
+	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
@@ -14,7 +15,7 @@ func (p *Proxy) Whoami(ctx context.Context, c *Call) (*policy.Principal, error) 
 	if err != nil {
 		return nil, err
 	}
-	t.rec.Action = "authenticate"
+	t.rec.Action = audit.ActionAuthenticate
 	if err := p.current(ctx, t, Bounded, false); err != nil {
 		return nil, err
 	}

@@ -2,10 +2,9 @@ package proxy
 
 import (
 	"context"
-	"errors"
+	"net/http"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
-	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -31,14 +30,25 @@ func (p *Proxy) Write(ctx context.Context, c *Call, path secret.Path, w secret.W
 	if err != nil {
 		return Written{}, err
 	}
-	name, err := p.writable(m, path, w)
+	name, err := m.writable(path)
+	if err == nil {
+		err = w.Secret.Check()
+	}
 	if err != nil {
 		return Written{}, p.refuse(ctx, t, because(err))
 	}
-	return p.change(ctx, t, m, name, w)
+	done, err := p.change(ctx, t, m, name, func(ctx context.Context) (outcome, error) {
+		v, created, err := m.writer.Write(ctx, name, w)
+		return outcome{version: v, status: writeStatus(created), mac: p.audit.SecretMAC(w.Secret)}, err
+	})
+	if err != nil {
+		return Written{}, err
+	}
+	return Written{Path: path, Version: done.version, Created: done.status == http.StatusCreated, Decision: done.intent}, nil
 }
 
-func (p *Proxy) writable(m *mount, path secret.Path, w secret.Write) (name string, err error) {
+// writable gives the upstream's name of the object that a change of path is made to.
+func (m *mount) writable(path secret.Path) (name string, err error) {
 	if m == nil {
 		return "", secret.ErrNotFound
 	}
@@ -49,54 +59,14 @@ func (p *Proxy) writable(m *mount, path secret.Path, w secret.Write) (name strin
 	case m.writer == nil:
 		return "", fail(api.MethodNotAllowed, "the upstream of this path takes no writes through the proxy")
 	case field != "":
-		return "", fail(api.MethodNotAllowed, "this path is one field of an object; write the object where the upstream keeps it")
+		return "", fail(api.MethodNotAllowed, "this path is one field of an object; change the object where the upstream keeps it")
 	}
-	return name, w.Secret.Check()
-}
-
-func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name string, w secret.Write) (Written, error) {
-	ctx, cancel := detached(ctx)
-	defer cancel()
-	intent := t.rec.ID
-	t.rec.Kind = audit.Intent
-	if err := p.record(ctx, t); err != nil {
-		return Written{}, err
-	}
-
-	version, created, err := m.writer.Write(ctx, name, w)
-	if err == nil {
-		err = m.outbox.announce(ctx, name)
-	} else if !errors.Is(err, secret.ErrConflict) {
-		// It may have happened all the same: nothing cached can be relied on.
-		m.outbox.forget(name)
-	}
-
-	now := p.wall()
-	t.rec.ID, t.rec.Time, t.rec.Kind, t.rec.Pair = audit.NewID(now), now, audit.Outcome, intent
-	t.rec.Resource.Version = string(version)
-	var refusal *Error
-	if err != nil {
-		refusal = because(err)
-		refusal.Decision = intent
-		t.rec.Result = audit.Result{Status: refusal.Code.Status(), Code: string(refusal.Code)}
-	} else {
-		t.rec.Result = audit.Result{Status: writeStatus(created), ValueMAC: p.audit.SecretMAC(w.Secret)}
-	}
-	if err := p.record(ctx, t); err != nil {
-		e := because(err)
-		e.Decision = intent
-		e.Message = "the change was decided and may have been made, but its outcome could not be recorded; read it before trying again"
-		return Written{}, e
-	}
-	if refusal != nil {
-		return Written{}, refusal
-	}
-	return Written{Path: t.req.Path, Version: version, Created: created, Decision: intent}, nil
+	return name, nil
 }
 
 func writeStatus(created bool) int {
 	if created {
-		return 201
+		return http.StatusCreated
 	}
-	return 200
+	return http.StatusOK
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return group("audit", "Verify and read the audit log", auditVerifyCommand(), auditTailCommand())
+	return group("audit", "Verify and read the audit log", auditVerifyCommand(), auditTailCommand(), auditGrepCommand())
 }
 
 func auditVerifyCommand() *cobra.Command {

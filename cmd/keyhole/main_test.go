@@ -37,7 +37,11 @@ func dev(t *testing.T, dir string) *proxytest.Process {
 // serve makes a directory with the document of the scripts and serves it.
 func serve(t *testing.T) *proxytest.Process {
 	t.Helper()
-	dir := t.TempDir()
+	return serveDocument(t, t.TempDir())
+}
+
+func serveDocument(t *testing.T, dir string) *proxytest.Process {
+	t.Helper()
 	proxytest.WriteDocument(t, dir, "")
 	return proxytest.StartBinary(t, bin, dir, "serve", "--config", filepath.Join(dir, devdir.ConfigFile))
 }

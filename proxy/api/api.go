@@ -81,6 +81,35 @@ type List struct {
 	NextPage string     `json:"next_page,omitempty"`
 }
 
+// Version is one version of a secret: never its value.
+type Version struct {
+	Version   string `json:"version"`
+	CreatedAt string `json:"created_at"` // RFC 3339, UTC
+	State     string `json:"state"`      // current | previous | old | destroyed
+}
+
+// Versions answers GET /v1/secrets/{path}:versions, the newest version first.
+type Versions struct {
+	Data []Version `json:"data"`
+}
+
+// Explain answers POST /v1/explain.
+type Explain struct {
+	Data Explanation `json:"data"`
+}
+
+// Explanation is the decision that an action on a path would get.
+type Explanation struct {
+	Path         string `json:"path"`
+	Action       string `json:"action"`
+	Effect       string `json:"effect"`         // allow | deny | require_approval
+	Code         Code   `json:"code,omitempty"` // of the refusal
+	Rule         string `json:"rule,omitempty"`
+	Reason       string `json:"reason,omitempty"`
+	PolicyDigest string `json:"policy_digest,omitempty"` // "" where no policy was asked
+	Decision     string `json:"decision"`
+}
+
 // Whoami answers GET /v1/whoami.
 type Whoami struct {
 	Data Identity `json:"data"`

@@ -89,7 +89,7 @@ func RecordIssued(ctx context.Context, c *config.Config, getenv func(string) str
 	defer func() { err = errors.Join(err, log.Close()) }()
 	now := time.Now()
 	return log.Append(ctx, &audit.Record{
-		ID: audit.NewID(now), Time: now, Kind: audit.Access, Action: "token_create",
+		ID: audit.NewID(now), Time: now, Kind: audit.Access, Action: audit.ActionTokenCreate,
 		Principal: audit.Principal{Trust: "local", Issuer: c.Identity.Issuer, Subject: subject},
 		Via:       audit.Via{Surface: "cli"},
 		Decision:  audit.Decision{Effect: policy.Allow.String(), Reason: scope},

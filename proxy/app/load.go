@@ -16,29 +16,35 @@ import (
 // Load reads the configuration file and applies the environment, which is in the form of os.Environ. The file's extension
 // chooses the parser.
 func (d Drivers) Load(file string, environ []string) (*config.Config, error) {
+	c, _, err := d.LoadDocument(file, environ)
+	return c, err
+}
+
+// LoadDocument is Load for who wants to know where each value came from.
+func (d Drivers) LoadDocument(file string, environ []string) (*config.Config, *config.Document, error) {
 	parse, ok := d.Documents[filepath.Ext(file)]
 	if !ok {
-		return nil, fmt.Errorf("%s: this program reads configuration in files named *%s", file, strings.Join(slices.Sorted(maps.Keys(d.Documents)), ", *"))
+		return nil, nil, fmt.Errorf("%s: this program reads configuration in files named *%s", file, strings.Join(slices.Sorted(maps.Keys(d.Documents)), ", *"))
 	}
 	data, err := readBounded(file)
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 	doc, err := parse(file, data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := doc.ApplyEnv(environ); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c, err := doc.Decode()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.Dir, err = filepath.Abs(filepath.Dir(file)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c, nil
+	return c, doc, nil
 }
 
 func readBounded(file string) ([]byte, error) {

@@ -30,18 +30,26 @@ func (b *builder) mounts() ([]proxy.Mount, error) {
 			return nil, fmt.Errorf("upstreams.%s: %w", name, err)
 		}
 	}
+	out := mountsOf(c)
+	for i := range out {
+		out[i].Upstream, out[i].Guard = upstreams[out[i].UpstreamName], guards[out[i].UpstreamName]
+	}
+	return out, nil
+}
+
+// mountsOf is the mounts of a configuration, without their upstreams and guards.
+func mountsOf(c *config.Config) []proxy.Mount {
 	out := make([]proxy.Mount, len(c.Mounts))
 	for i, m := range c.Mounts {
 		out[i] = proxy.Mount{
-			Path: m.Path, Upstream: upstreams[m.Upstream], UpstreamName: m.Upstream, At: m.At.String(),
+			Path: m.Path, UpstreamName: m.Upstream, At: m.At.String(),
 			Layout: proxy.Layout(m.Layout), Labels: pairs(m.Labels), Freshness: proxy.Freshness(m.Freshness),
 			TTL: cache.TTL{
 				Soft: m.Cache.SoftTTL, Hard: m.Cache.HardTTL, Stale: m.Cache.StaleIfError, Negative: m.Cache.NegativeTTL,
 			},
-			Guard: guards[m.Upstream],
 		}
 	}
-	return out, nil
+	return out
 }
 
 // guard stands before every upstream across a network. A vault in a file of this machine fails in no way that trying

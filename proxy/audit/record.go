@@ -55,6 +55,18 @@ func (k Kind) valid() bool {
 // fromCaller reports whether Append takes records of kind k.
 func (k Kind) fromCaller() bool { return k == Access || k == Intent || k == Outcome || k == Aggregate }
 
+// The actions that are none of package policy. Scopes and policies see a delete and a rollback as write, versions as list,
+// a report as read.
+const (
+	ActionAuthenticate = "authenticate" // a token that was refused, or none
+	ActionDelete       = "delete"
+	ActionRollback     = "rollback"
+	ActionVersions     = "versions"
+	ActionExplain      = "explain" // the decision is what was asked about; nothing was read
+	ActionReport       = "report"  // Decision.Reason says what was reported of Resource.Version: accepted or rejected
+	ActionTokenCreate  = "token_create"
+)
+
 // Limits of what comes from outside, in bytes; longer texts are cut.
 const (
 	MaxUserAgent = 128
@@ -71,7 +83,7 @@ type Record struct {
 
 	Principal Principal
 	Via       Via
-	Action    string // an action of package policy, or authenticate, explain, report, exchange, token_create
+	Action    string // an action of package policy, or one of those below
 	Resource  Resource
 	Decision  Decision
 	Cache     Cache

@@ -41,9 +41,9 @@ type flight struct {
 	landed     bool
 }
 
-// wantsRefreshLocked reports whether the entry is past its soft TTL and a refresh did not fail just now.
+// wantsRefreshLocked reports whether the entry is past its soft TTL, or was rejected, and a refresh did not fail just now.
 func (c *Cache) wantsRefreshLocked(it *item, age time.Duration, ttl TTL, now instant) bool {
-	due := age >= min(ttl.Soft, ttl.Hard) || it.epoch != c.clock.epoch
+	due := age >= min(ttl.Soft, ttl.Hard) || it.rejected || it.epoch != c.clock.epoch
 	return due && (it.failed == instant{} || it.failed.since(now) >= refreshPause)
 }
 

@@ -14,8 +14,23 @@ import (
 // appendSecret writes the value answer. Secret bytes go straight from the cache into the buffer that is wiped after use:
 // encoding/json would leave copies.
 func appendSecret(b []byte, a *proxy.Answer) []byte {
-	b = grow(b, a)
-	b = append(b, `{"data":{"path":"`...)
+	b = slices.Grow(b, room(a))
+	b = append(b, `{"data":`...)
+	b = appendData(b, a)
+	b = append(b, `,"meta":{"cache":"`...)
+	b = append(b, a.State...)
+	b = append(b, `","age_ms":`...)
+	b = strconv.AppendInt(b, a.Age.Milliseconds(), 10)
+	b = append(b, `,"stale":`...)
+	b = strconv.AppendBool(b, a.State == "stale")
+	b = append(b, `,"decision":"`...)
+	b = append(b, a.Decision...)
+	return append(b, "\"}}\n"...)
+}
+
+// appendData writes the secret itself, which is the same in every answer. The buffer has the room already.
+func appendData(b []byte, a *proxy.Answer) []byte {
+	b = append(b, `{"path":"`...)
 	b = append(b, a.Path.String()...)
 	b = append(b, `",`...)
 	if a.Fields != nil {
@@ -36,20 +51,12 @@ func appendSecret(b []byte, a *proxy.Answer) []byte {
 		b = append(b, `,"metadata":`...)
 		b = appendStringMap(b, a.Metadata)
 	}
-	b = append(b, `},"meta":{"cache":"`...)
-	b = append(b, a.State...)
-	b = append(b, `","age_ms":`...)
-	b = strconv.AppendInt(b, a.Age.Milliseconds(), 10)
-	b = append(b, `,"stale":`...)
-	b = strconv.AppendBool(b, a.State == "stale")
-	b = append(b, `,"decision":"`...)
-	b = append(b, a.Decision...)
-	return append(b, "\"}}\n"...)
+	return append(b, '}')
 }
 
 // appendRuntimeSecret writes the answer of the runtime-secret route: a secret of fields is its canonical JSON, as text.
 func appendRuntimeSecret(b []byte, a *proxy.Answer) []byte {
-	b = grow(b, a)
+	b = slices.Grow(b, room(a))
 	b = append(b, `{"data":{`...)
 	if a.Fields != nil {
 		// The document is built behind the answer and then quoted into it; both are wiped with the buffer.
@@ -68,8 +75,9 @@ func appendRuntimeSecret(b []byte, a *proxy.Answer) []byte {
 	return append(b, "\"}}\n"...)
 }
 
-// grow makes room for the whole answer at once: growing step by step would leave copies of the value behind.
-func grow(b []byte, a *proxy.Answer) []byte {
+// room is what the whole answer takes at most. It is made at once: growing step by step would leave copies of the value
+// behind.
+func room(a *proxy.Answer) int {
 	n := 1024 + a.Value.Len()*6
 	for _, f := range a.Fields {
 		// A field may be quoted twice, and a byte takes at most six each time.
@@ -78,7 +86,7 @@ func grow(b []byte, a *proxy.Answer) []byte {
 	for k, v := range a.Metadata {
 		n += (len(k)+len(v))*6 + 16
 	}
-	return slices.Grow(b, n)
+	return n
 }
 
 const (

@@ -25,13 +25,8 @@ var challenges = map[api.Code]string{
 
 // writeError answers with the native dialect's error shape. Anything that is not a *proxy.Error is a bare 500.
 func writeError(w http.ResponseWriter, err error) {
-	var e *proxy.Error
-	if !errors.As(err, &e) {
-		e = &proxy.Error{Code: api.Internal, Message: internalMessage}
-	}
-	body := api.ErrorBody{Error: api.Error{
-		Code: e.Code, Message: e.Message, Decision: e.Decision, Rule: e.Rule, RetryAfterMS: e.RetryAfter.Milliseconds(),
-	}}
+	e := errorOf(err)
+	body := api.ErrorBody{Error: shown(e)}
 	h := w.Header()
 	if c, ok := challenges[e.Code]; ok {
 		h.Set("WWW-Authenticate", c)
@@ -47,6 +42,19 @@ func writeError(w http.ResponseWriter, err error) {
 		h["X-Keyhole-Decision"] = []string{e.Decision}
 	}
 	writeJSON(w, e.Code.Status(), body)
+}
+
+func errorOf(err error) *proxy.Error {
+	var e *proxy.Error
+	if !errors.As(err, &e) {
+		return &proxy.Error{Code: api.Internal, Message: internalMessage}
+	}
+	return e
+}
+
+// shown is what a caller sees of an error.
+func shown(e *proxy.Error) api.Error {
+	return api.Error{Code: e.Code, Message: e.Message, Decision: e.Decision, Rule: e.Rule, RetryAfterMS: e.RetryAfter.Milliseconds()}
 }
 
 // writeJSON is for answers without secret values.

@@ -87,8 +87,14 @@ func (n *Native) release(w http.ResponseWriter, a *proxy.Answer, encode func([]b
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
+	send(w, func(b []byte) []byte { return encode(b, a) })
+}
+
+// send writes an answer with values from a buffer that is wiped afterwards.
+func send(w http.ResponseWriter, encode func([]byte) []byte) {
 	buf := buffers.Get().(*[]byte)
-	b := encode((*buf)[:0], a)
+	b := encode((*buf)[:0])
+	h := w.Header()
 	h["Content-Type"] = headerJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	_, _ = w.Write(b)

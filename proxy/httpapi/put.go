@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -40,6 +41,11 @@ func (n *Native) put(w http.ResponseWriter, r *http.Request, name string) error 
 	if err != nil {
 		return err
 	}
+	writeWritten(w, done)
+	return nil
+}
+
+func writeWritten(w http.ResponseWriter, done proxy.Written) {
 	var answer api.Written
 	answer.Data.Path, answer.Data.Version = done.Path.String(), string(done.Version)
 	w.Header()["X-Keyhole-Decision"] = []string{done.Decision}
@@ -48,26 +54,17 @@ func (n *Native) put(w http.ResponseWriter, r *http.Request, name string) error 
 		status = http.StatusCreated
 	}
 	writeJSON(w, status, answer)
-	return nil
 }
 
 const writeForm = `want {"value":"…","encoding"?:"utf-8"|"base64"} or {"fields":{"NAME":"…"}}, with "metadata"?:{"NAME":"…"} and "if_version"?:"N"`
 
 // parseWrite reads the document of a PUT. No error repeats anything of it but the names of members.
 func parseWrite(body []byte) (secret.Write, error) {
-	root, err := strictjson.Parse(body, strictjson.Limits{Bytes: maxPutBodyBytes, Depth: 8, Nodes: 4096})
+	root, err := parseObject(body, writeForm, "value", "encoding", "fields", "metadata", "if_version")
 	if err != nil {
-		return secret.Write{}, fail(api.InvalidRequest, err.Error())
+		return secret.Write{}, err
 	}
 	defer root.Wipe()
-	if root.Kind != strictjson.Object {
-		return secret.Write{}, fail(api.InvalidRequest, writeForm)
-	}
-	for _, m := range root.Members {
-		if !slices.Contains([]string{"value", "encoding", "fields", "metadata", "if_version"}, m.Name) {
-			return secret.Write{}, fail(api.UnknownParameter, fmt.Sprintf("unknown member %.40q; %s", m.Name, writeForm))
-		}
-	}
 	w := secret.Write{Secret: new(secret.Secret)}
 	if err := fillWrite(&w, root); err != nil {
 		w.Secret.Wipe()

@@ -36,9 +36,14 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 		return n.runtimeSecret(w, r, rest)
 	}
 	var handle func(http.ResponseWriter, *http.Request) error
+	method := http.MethodGet
 	switch path {
 	case "/v1/secrets":
 		handle = n.list
+	case "/v1/secrets:batchGet":
+		handle, method = n.batchGet, http.MethodPost
+	case "/v1/explain":
+		handle, method = n.explain, http.MethodPost
 	case "/v1/whoami":
 		handle = n.whoami
 	case "/healthz":
@@ -50,7 +55,7 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return fail(api.UnknownRoute, "no such route; see the API documentation for /v1")
 	}
-	if err := allow(w, r, http.MethodGet); err != nil {
+	if err := allow(w, r, method); err != nil {
 		return err
 	}
 	return handle(w, r)
@@ -82,19 +87,41 @@ func bodyless(w http.ResponseWriter, r *http.Request) error {
 	return fail(api.InvalidRequest, "this method takes no body")
 }
 
-// secret serves /v1/secrets/{path}.
+// secret serves /v1/secrets/{path} and its verbs.
 func (n *Native) secret(w http.ResponseWriter, r *http.Request, rest string) error {
 	name, verb, hasVerb := strings.Cut(rest, ":")
 	if hasVerb {
-		return fail(api.InvalidPath, fmt.Sprintf("%.40q is no verb of a secret", verb))
+		return n.verb(w, r, name, verb)
 	}
-	if err := allow(w, r, http.MethodGet, http.MethodPut); err != nil {
+	if err := allow(w, r, http.MethodGet, http.MethodPut, http.MethodDelete); err != nil {
 		return err
 	}
-	if r.Method == http.MethodPut {
+	switch r.Method {
+	case http.MethodPut:
 		return n.put(w, r, name)
+	case http.MethodDelete:
+		return n.delete(w, r, name)
 	}
 	return n.get(w, r, name)
+}
+
+func (n *Native) verb(w http.ResponseWriter, r *http.Request, name, verb string) error {
+	var handle func(http.ResponseWriter, *http.Request, string) error
+	method := http.MethodPost
+	switch verb {
+	case "versions":
+		handle, method = n.versions, http.MethodGet
+	case "rollback":
+		handle = n.rollback
+	case "report":
+		handle = n.report
+	default:
+		return fail(api.InvalidPath, fmt.Sprintf("%.40q is no verb of a secret", verb))
+	}
+	if err := allow(w, r, method); err != nil {
+		return err
+	}
+	return handle(w, r, name)
 }
 
 func (n *Native) runtimeSecret(w http.ResponseWriter, r *http.Request, rest string) error {

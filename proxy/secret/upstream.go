@@ -67,7 +67,40 @@ type Writer interface {
 	Write(ctx context.Context, name string, w Write) (v Version, created bool, err error)
 }
 
-// Change is an acknowledged write that others have not been told of yet.
+// Deleter is a Writer that can delete.
+type Deleter interface {
+	// Delete removes every version of a secret, durably before it returns. Where there is none it changes nothing and is
+	// no error. Version numbers stay used: a secret that is written again goes on counting.
+	Delete(ctx context.Context, name string) error
+}
+
+// VersionState says what has become of a version.
+type VersionState string
+
+// The states of a version. A version that is destroyed is still known, but its value is gone.
+const (
+	StateCurrent   VersionState = "current"
+	StatePrevious  VersionState = "previous"
+	StateOld       VersionState = "old"
+	StateDestroyed VersionState = "destroyed"
+)
+
+// VersionInfo is what a history tells of a version: never its value.
+type VersionInfo struct {
+	Version   Version
+	CreatedAt time.Time // UTC
+	State     VersionState
+}
+
+// Versioner is an Upstream that can tell the versions of a secret.
+type Versioner interface {
+	// Versions returns the versions that the upstream knows of, the newest first: one is current, and what Read answers
+	// as Previous is previous. It fails with ErrNotFound where there is no such secret. A vault that prunes versions
+	// without a trace leaves them out.
+	Versions(ctx context.Context, name string) ([]VersionInfo, error)
+}
+
+// Change is an acknowledged write or deletion that others have not been told of yet.
 type Change struct {
 	ID   uint64
 	Name string

@@ -169,6 +169,11 @@ func (f *field) secretive() bool {
 	if t := inner(f.typ); t == typeRef || t == typeStrings || t == typeJSON || f.private {
 		return true
 	}
+	return f.secretiveName()
+}
+
+// secretiveName reports whether the name of a key says that its value is secret, or leads to what is.
+func (f *field) secretiveName() bool {
 	for _, word := range []string{"key", "secret", "token", "password", "credential"} {
 		if strings.Contains(f.name, word) {
 			return true

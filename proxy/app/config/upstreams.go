@@ -15,7 +15,7 @@ type Embedded struct {
 	Path string `key:"path" required:"true" doc:"The file; it is created when missing."`
 	Key  Ref    `key:"key" required:"true" private:"true" doc:"Master key that seals it."`
 
-	Limits *UpstreamLimits `key:"limits" doc:"What this node may ask of it; without it there are no limits."`
+	Limits *UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
 }
 
 // Vault is a HashiCorp Vault or OpenBao.

@@ -35,6 +35,22 @@ func (g *Guard) Writer(w secret.Writer) secret.Writer {
 	return writer{g, w}
 }
 
+// Deleter returns d behind the guard; nil stays nil. No deletion is tried again.
+func (g *Guard) Deleter(d secret.Deleter) secret.Deleter {
+	if g == nil || d == nil {
+		return d
+	}
+	return deleter{g, d}
+}
+
+// Versioner returns v behind the guard; nil stays nil.
+func (g *Guard) Versioner(v secret.Versioner) secret.Versioner {
+	if g == nil || v == nil {
+		return v
+	}
+	return versioner{g, v}
+}
+
 type reader struct {
 	g *Guard
 	r Reader
@@ -72,4 +88,26 @@ func (w writer) Write(ctx context.Context, name string, c secret.Write) (v secre
 		return err
 	})
 	return v, created, err
+}
+
+type deleter struct {
+	g *Guard
+	d secret.Deleter
+}
+
+func (d deleter) Delete(ctx context.Context, name string) error {
+	return d.g.Do(ctx, func(ctx context.Context) error { return d.d.Delete(ctx, name) })
+}
+
+type versioner struct {
+	g *Guard
+	v secret.Versioner
+}
+
+func (v versioner) Versions(ctx context.Context, name string) (infos []secret.VersionInfo, err error) {
+	err = v.g.Retry(ctx, func(ctx context.Context) (err error) {
+		infos, err = v.v.Versions(ctx, name)
+		return err
+	})
+	return infos, err
 }

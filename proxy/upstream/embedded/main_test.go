@@ -80,5 +80,6 @@ func TestConformance(t *testing.T) {
 	upstreamtest.Run(t, upstreamtest.Harness{
 		Open:   func(t *testing.T) secret.Upstream { return openVault(t, vaultPath(t)) },
 		Values: true, Binary: true, Fields: true, Metadata: true, KeepsVersions: true, Writes: true, Lists: true,
+		Deletes: true, Histories: true,
 	})
 }

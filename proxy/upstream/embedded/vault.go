@@ -90,7 +90,9 @@ var (
 	_ secret.Lister   = (*Vault)(nil)
 	_ secret.Writer   = (*Vault)(nil)
 	_ secret.Outbox   = (*Vault)(nil)
+	_ secret.Deleter  = (*Vault)(nil)
 
+	_ secret.Versioner       = (*Vault)(nil)
 	_ secret.UniqueVersions  = (*Vault)(nil)
 	_ secret.OrderedVersions = (*Vault)(nil)
 )

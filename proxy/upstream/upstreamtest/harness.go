@@ -61,6 +61,8 @@ type Harness struct {
 	KeepsVersions bool
 	// Writes and Lists say whether the upstream is a secret.Writer and a secret.Lister.
 	Writes, Lists bool
+	// Deletes and Histories say whether it is a secret.Deleter and a secret.Versioner.
+	Deletes, Histories bool
 	// MaxBytes is the largest secret that the vault takes; 0 is secret.MaxValueBytes. A value of this size is read.
 	MaxBytes int
 }
@@ -86,6 +88,8 @@ func Run(t *testing.T, h Harness) {
 		{"Close", testClose},
 		{"Write", testWrite},
 		{"Outbox", testOutbox},
+		{"Delete", testDelete},
+		{"History", testHistory},
 		{"List", testList},
 		{"Faults", testFaults},
 	} {

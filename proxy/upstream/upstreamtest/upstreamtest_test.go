@@ -28,6 +28,7 @@ type remote struct {
 	mu      sync.Mutex
 	fault   *upstreamtest.Fault
 	secrets map[string][]*secret.Secret
+	deleted map[string]int // versions that are gone, the first ones of each name
 	pending []secret.Change
 	changes uint64
 }
@@ -64,7 +65,10 @@ func (r *remote) Read(ctx context.Context, name string, v secret.Version) (*secr
 	if r.has("previous is current") && v == secret.Previous {
 		n++
 	}
-	if n < 1 || n > len(versions) {
+	if r.has("deletes the current version only") && v != secret.Current && n > 0 && r.deleted[name] > 0 {
+		return versions[n-1].Clone(), nil
+	}
+	if n <= r.deleted[name] || n < 1 || n > len(versions) {
 		if r.has("missing is empty") {
 			return &secret.Secret{Version: "1"}, nil
 		}
@@ -132,6 +136,9 @@ func (r *remote) List(ctx context.Context, prefix, after string, limit int) ([]s
 		if r.has("lists by characters") {
 			below = strings.HasPrefix(name, prefix)
 		}
+		if len(r.secrets[name]) == r.deleted[name] && !r.has("lists the deleted") {
+			continue
+		}
 		if below && (name > after || r.has("lists after again") && name == after) && (len(items) < limit || r.has("lists beyond its limit")) {
 			items = append(items, secret.Item{Name: name, Version: secret.Version(fmt.Sprint(len(r.secrets[name])))})
 		}
@@ -165,7 +172,11 @@ func (w writing) Write(ctx context.Context, name string, what secret.Write) (sec
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	versions := w.secrets[name]
-	if what.IfVersion != "" && string(what.IfVersion) != fmt.Sprint(len(versions)) && !w.has("writes despite a conflict") {
+	current := len(versions)
+	if current == w.deleted[name] {
+		current = 0
+	}
+	if what.IfVersion != "" && string(what.IfVersion) != fmt.Sprint(current) && !w.has("writes despite a conflict") {
 		if w.has("announces a conflict") {
 			w.changes++
 			w.pending = append(w.pending, secret.Change{ID: w.changes, Name: name})
@@ -173,14 +184,67 @@ func (w writing) Write(ctx context.Context, name string, what secret.Write) (sec
 		return "", false, secret.ErrConflict
 	}
 	s := what.Secret.Clone()
-	if s.Metadata == nil && len(versions) > 0 && !w.has("clears metadata") {
+	if s.Metadata == nil && current > 0 && !w.has("clears metadata") {
 		s.Metadata = versions[len(versions)-1].Metadata
 	}
 	v := w.put(name, s)
 	if w.has("wipes what it is given") {
 		what.Secret.Wipe()
 	}
-	return v, len(versions) == 0 || w.has("always creates"), nil
+	return v, current == 0 || w.has("always creates"), nil
+}
+
+func (w writing) Delete(ctx context.Context, name string) error {
+	if err := w.contextError(ctx); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	exists := len(w.secrets[name]) > w.deleted[name]
+	switch {
+	case !exists && w.has("cannot delete twice"):
+		return secret.ErrNotFound
+	case exists && !w.has("deletes in silence"), w.has("announces what it did not delete"):
+		w.changes++
+		w.pending = append(w.pending, secret.Change{ID: w.changes, Name: name})
+	}
+	for n := range w.secrets {
+		if n == name || w.has("deletes what is below") && strings.HasPrefix(n, name+"/") {
+			if w.deleted == nil {
+				w.deleted = map[string]int{}
+			}
+			w.deleted[n] = len(w.secrets[n])
+		}
+	}
+	return nil
+}
+
+// Versions is on the writing remote only, so that the suite sees one upstream with and one without.
+func (w writing) Versions(ctx context.Context, name string) ([]secret.VersionInfo, error) {
+	if err := w.contextError(ctx); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all, last := w.secrets[name], len(w.secrets[name])
+	if last == w.deleted[name] && !w.has("has versions of nothing") {
+		return nil, secret.ErrNotFound
+	}
+	var out []secret.VersionInfo
+	for n := last; n > w.deleted[name]; n-- {
+		v := secret.VersionInfo{Version: all[n-1].Version, CreatedAt: all[n-1].CreatedAt, State: secret.StateOld}
+		switch {
+		case n == last:
+			v.State = secret.StateCurrent
+		case n == last-1 && !w.has("knows no previous version"):
+			v.State = secret.StatePrevious
+		}
+		out = append(out, v)
+	}
+	if w.has("tells the oldest version first") {
+		slices.Reverse(out)
+	}
+	return out, nil
 }
 
 func (w writing) Pending(ctx context.Context) ([]secret.Change, error) {
@@ -218,7 +282,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("Writing", func(t *testing.T) {
 		h := all
-		h.Writes = true
+		h.Writes, h.Deletes, h.Histories = true, true, true
 		h.Open = func(*testing.T) secret.Upstream { return writing{&remote{defect: defect}} }
 		upstreamtest.Run(t, h)
 	})
@@ -230,7 +294,9 @@ func TestDefectsAreFound(t *testing.T) {
 		"previous is current", "missing is empty", "shares its bytes", "cuts long values", "forgets metadata", "ignores the context",
 		"shows the body", "takes a missing mount for a missing secret", "throttled is unavailable", "lists by segments", "lists by characters",
 		"lists after again", "lists beyond its limit", "writes despite a conflict", "announces a conflict", "clears metadata",
-		"wipes what it is given", "always creates", "settles everything",
+		"wipes what it is given", "always creates", "settles everything", "deletes the current version only", "lists the deleted",
+		"cannot delete twice", "deletes in silence", "announces what it did not delete", "deletes what is below",
+		"has versions of nothing", "knows no previous version", "tells the oldest version first",
 	} {
 		t.Run(defect, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestConformance$")

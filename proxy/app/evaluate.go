@@ -1,0 +1,28 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+)
+
+// Evaluate loads the policies of a configuration and asks them about one request, with the mount, labels and region that
+// the configuration gives its path. No vault, state or log is opened, and nothing is recorded. The principal's scopes are
+// not looked at: they come before any policy. A policy that fails shows in Decision.Fault.
+func Evaluate(ctx context.Context, c *config.Config, getenv func(string) string, r policy.Request) (_ policy.Decision, _ policy.Request, err error) {
+	a := &App{config: c}
+	b := builder{app: a, env: Env{Config: c, Getenv: getenv, Wall: time.Now, Logger: slog.New(slog.DiscardHandler)}}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	chain, err := b.policy(ctx)
+	if err != nil {
+		return policy.Decision{}, r, err
+	}
+	proxy.Classify(&r, mountsOf(c), labelRules(c.Labels))
+	r.Context.Region = c.Region
+	return chain.Authorize(ctx, &r), r, nil
+}

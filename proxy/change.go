@@ -1,0 +1,60 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// outcome is what a change came to.
+type outcome struct {
+	version secret.Version // that is current now, "" after a deletion
+	status  int            // that the caller gets
+	mac     audit.MAC      // of the new value, if there is one
+	intent  string         // ID of the decision and of the intent record
+}
+
+// change records the intent, applies the change, announces it, and records the outcome, which may be that it failed. Once
+// the intent is recorded a caller who hangs up no longer stops it.
+func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name string, apply func(context.Context) (outcome, error)) (outcome, error) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	intent := t.rec.ID
+	t.rec.Kind = audit.Intent
+	if err := p.record(ctx, t); err != nil {
+		return outcome{}, err
+	}
+
+	done, err := apply(ctx)
+	if err == nil {
+		err = m.outbox.announce(ctx, name)
+	} else if !errors.Is(err, secret.ErrConflict) {
+		// It may have happened all the same: nothing cached can be relied on.
+		m.outbox.forget(name)
+	}
+
+	now := p.wall()
+	t.rec.ID, t.rec.Time, t.rec.Kind, t.rec.Pair = audit.NewID(now), now, audit.Outcome, intent
+	t.rec.Resource.Version = string(done.version)
+	var refusal *Error
+	if err != nil {
+		refusal = because(err)
+		refusal.Decision = intent
+		t.rec.Result = audit.Result{Status: refusal.Code.Status(), Code: string(refusal.Code)}
+	} else {
+		t.rec.Result = audit.Result{Status: done.status, ValueMAC: done.mac}
+	}
+	if err := p.record(ctx, t); err != nil {
+		e := because(err)
+		e.Decision = intent
+		e.Message = "the change was decided and may have been made, but its outcome could not be recorded; read it before trying again"
+		return outcome{}, e
+	}
+	if refusal != nil {
+		return outcome{}, refusal
+	}
+	done.intent = intent
+	return done, nil
+}
