@@ -32,6 +32,7 @@ type Chain struct {
 	Prev      Hash   // of the record before
 	Hash      Hash   // of this record
 	Continues Place  // Birth: the record that this one follows; its hash is Prev
+	Rotated   bool   // Birth: the file before is whole and ends with that record; it was full
 	TornBytes uint64 // Torn: how much was moved to FILE.torn
 	KeyID     string // Birth, Checkpoint, Seal: the key that signed
 	Signature [ed25519.SignatureSize]byte
