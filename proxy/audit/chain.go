@@ -4,7 +4,9 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Hash is a SHA-256. The zero Hash stands for "nothing before".
@@ -19,6 +21,32 @@ type Position struct {
 	Instance string
 	Seq      uint64
 	Hash     Hash
+}
+
+// String is INSTANCE:SEQ:HASH, which ParsePosition reads.
+func (p Position) String() string {
+	return p.Instance + ":" + strconv.FormatUint(p.Seq, 10) + ":" + p.Hash.String()
+}
+
+// ParsePosition reads what Position.String wrote. Instances may hold colons themselves.
+func ParsePosition(s string) (Position, error) {
+	var p Position
+	rest, hash, _ := cutLast(s)
+	instance, seq, ok := cutLast(rest)
+	n, seqErr := strconv.ParseUint(seq, 10, 64)
+	raw, hashErr := hex.DecodeString(hash)
+	if !ok || !validName(instance) || seqErr != nil || n == 0 || hashErr != nil || len(raw) != len(p.Hash) {
+		return Position{}, fmt.Errorf("a position in an audit log is INSTANCE:SEQ:HASH, not %.100q", s)
+	}
+	return Position{instance, n, Hash(raw)}, nil
+}
+
+func cutLast(s string) (before, after string, found bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return "", s, false
+	}
+	return s[:i], s[i+1:], true
 }
 
 // IsZero reports whether p is the place before the first record.
