@@ -52,14 +52,14 @@ func (r Retention) excess(older []string) (int, error) {
 	return 0, nil
 }
 
-// mayHaveRemoved reports whether these older files leave no room for one more that is full: only then can there have been
-// others that retention removed.
-func (r Retention) mayHaveRemoved(older []string) bool {
+// mayHaveRemoved reports whether the older files among these, all but the last, leave no room for one more that is full:
+// only then can there have been others that retention removed.
+func (r Retention) mayHaveRemoved(files []string) bool {
 	if r.Keep == 0 {
 		return false
 	}
 	room := int64(r.Keep) * r.Rotate
-	for _, f := range older {
+	for _, f := range files[:len(files)-1] {
 		n, err := r.charge(f)
 		if err != nil {
 			return false

@@ -53,7 +53,7 @@ func (m *Memory) Sources() []audit.Source {
 func (m *Memory) Crash() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := &Memory{}
+	c := &Memory{rotate: m.rotate}
 	for _, f := range m.files {
 		c.files = append(c.files, bytes.Clone(f))
 	}
