@@ -50,7 +50,7 @@ whose last position it takes; --oldest-gone takes any beginning.`,
 			}
 			if after != "" {
 				if v.options.After, err = audit.ParsePosition(after); err != nil {
-					return err
+					return usage("--after: %v", err)
 				}
 			}
 			if len(files) > 0 {
