@@ -161,7 +161,7 @@ func New(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// Append writes one record of kind access, intent, outcome or aggregate and returns nil only once the sink has
+// Append writes one record of kind access, intent or outcome and returns nil only once the sink has
 // acknowledged it. r.ID is required, Pair for an outcome; a zero Time means now, an empty Kind access. Once ctx is done
 // it stops waiting, with ErrUnavailable, but the record stays: an outcome is best appended with a context that is not the
 // request's. A caller whose turn it is to write to the sink waits for the sink whatever ctx says. r is only read.

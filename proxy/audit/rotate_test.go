@@ -110,6 +110,44 @@ func TestRotationAfterAFailure(t *testing.T) {
 	})
 }
 
+// While a batch is on its way to a full file, the next one begins the new file after it; the one after that stays there.
+func TestRotationBehindABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{Memory: &audittest.Memory{}, rotating: true}
+		l := newLog(t, g)
+		g.entered, g.answer = make(chan struct{}), make(chan error)
+		const appends = 4
+		done := make(chan error, appends)
+		add := func() {
+			go func() { done <- l.Append(context.Background(), audittest.Access()) }()
+			synctest.Wait()
+		}
+		pass := func() {
+			<-g.entered
+			g.answer <- nil
+			synctest.Wait()
+		}
+		add()  // begins the second file
+		add()  // waits, for the same file
+		pass() // the second file is full now, too, and the second batch is on its way to it
+		add()  // begins the third file behind it
+		pass()
+		add() // follows into the third file
+		pass()
+		pass()
+		for range appends {
+			if err := <-done; err != nil {
+				t.Errorf("Append: %v", err)
+			}
+		}
+		g.entered = nil
+		closeLog(t, l)
+		if r := verify(t, g.Sources()); r.Rotations != 2 || r.Failures != 0 {
+			t.Errorf("got %+v, want two rotations", r)
+		}
+	})
+}
+
 func TestRetention(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	const keep = 3
