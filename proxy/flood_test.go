@@ -56,6 +56,11 @@ func TestFloodOfDenials(t *testing.T) {
 			return nil
 		}))
 	}
+	for _, code := range []api.Code{api.ScopeDenied, api.TokenInvalid} {
+		if h.records(`"kind":"aggregate"`, `"pair":`, string(code)+" ") == 0 {
+			t.Errorf("no count tells of %s", code)
+		}
+	}
 	if told != denials || begun < 2 {
 		t.Errorf("the log tells of %d denials in %d records of counts, want %d and some", told, begun, denials)
 	}

@@ -176,7 +176,7 @@ func (h *killed) recorded(t *testing.T, rounds int) {
 		Files     []string
 		Crashes   int `json:"unsealed_instances"`
 		Rotations int
-		Failures  int      `json:"sink_failures"`
+		Failures  int `json:"sink_failures"`
 	}
 	if err := json.Unmarshal([]byte(out), &report); err != nil {
 		t.Fatalf("%v: %s", err, out)

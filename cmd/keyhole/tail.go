@@ -35,7 +35,7 @@ func auditTailCommand() *cobra.Command {
 		},
 	}
 	t.operatorFlags(cmd)
-	cmd.Flags().IntVarP(&count, "lines", "n", 10, "how many records")
+	cmd.Flags().IntVarP(&count, "lines", "n", 10, "how many records, of the current file")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as records come")
 	return cmd
 }
