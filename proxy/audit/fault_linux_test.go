@@ -168,6 +168,7 @@ func TestKernelFaults(t *testing.T) {
 		"strict full":   {"true false\n2 files 1 failures sealed true <nil>\n", ""},
 	} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			dir, err := filepath.EvalSymlinks(t.TempDir())
 			if err != nil {
 				t.Fatal(err)
