@@ -13,13 +13,14 @@ SERVERS := linux/amd64 linux/arm64
 CLIENTS := darwin/arm64 windows/amd64
 
 FUZZTIME ?= 10s
+KILLS    ?= 1000
 
 # Findings are remembered by path: a cache shared with another checkout would tell of its files.
 export GOLANGCI_LINT_CACHE := $(abspath $(CACHE))/lint
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build run demo test check bench policies policies-native fuzz tools deps fmt clean \
+.PHONY: help build run demo test check bench soak policies policies-native fuzz tools deps fmt clean \
 	check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree
 
 help: ## show this list
@@ -43,6 +44,9 @@ check: check-lint check-vet check-test check-tidy check-build check-policies che
 
 bench: ## benchmarks, printed as ratios against their baselines (BENCH_SHORT=1 for a look)
 	CGO_ENABLED=0 $(GO) run ./bench
+
+soak: ## 1,000 servers killed under load: nothing that was answered is lost (KILLS=1000)
+	KEYHOLE_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -v -run '^TestKillLosesNothing$$' ./cmd/keyhole
 
 policies: ## rebuild the committed policies, where their compiler is present
 	$(MAKE) -C policies all

@@ -45,7 +45,24 @@ func buildServer(ctx context.Context, dir string) (*server, error) {
 	if err := devdir.Create(s.dir, "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
+	if err := s.oneLog(); err != nil {
+		return nil, err
+	}
 	return s, s.load()
+}
+
+// oneLog keeps the audit log in one file, where its records are counted.
+func (s *server) oneLog() error {
+	const sink = "{type: file, path: audit/audit.jsonl, required: true"
+	text, err := os.ReadFile(s.configFile())
+	if err != nil {
+		return err
+	}
+	before, after, found := strings.Cut(string(text), sink)
+	if !found {
+		return errors.New("the configuration has no audit file to keep whole")
+	}
+	return os.WriteFile(s.configFile(), []byte(before+sink+", rotate: 1TiB"+after), 0o600)
 }
 
 // load reads the configuration as the server does; the harness needs it to sign tokens.

@@ -147,11 +147,12 @@ func (p *Proxy) ask(ctx context.Context, t *transaction) policy.Decision {
 
 // refuse records that the request ends with e and returns what the caller is told: e, or that the record failed.
 func (p *Proxy) refuse(ctx context.Context, t *transaction, e *Error) error {
-	e.Decision = t.rec.ID
 	t.rec.Result = audit.Result{Status: e.Code.Status(), Code: string(e.Code)}
-	if err := p.record(ctx, t); err != nil {
+	id, err := p.recordRefusal(ctx, t)
+	if err != nil {
 		return err
 	}
+	e.Decision = id
 	if e.Cause != nil {
 		p.log.LogAttrs(ctx, levelRefused, "request refused", attrs("decision", e.Decision, "code", string(e.Code), "error", e.Cause.Error())...)
 	}
@@ -162,12 +163,29 @@ func (p *Proxy) refuse(ctx context.Context, t *transaction, e *Error) error {
 func (p *Proxy) record(ctx context.Context, t *transaction) error {
 	t.rec.Cache.Generation = p.fresh.generation()
 	if err := p.audit.Append(ctx, &t.rec); err != nil {
-		e := because(err)
-		e.Decision = t.rec.ID
-		p.log.LogAttrs(ctx, levelFault, "audit record not acknowledged, so nothing is released", attrs("decision", t.rec.ID, "error", err.Error())...)
-		return e
+		return p.unrecorded(ctx, t, err)
 	}
 	return nil
+}
+
+// recordRefusal is record for a request that gets nothing, and returns the ID of the record that tells of it. A flood of
+// denials from one source is recorded as a count.
+func (p *Proxy) recordRefusal(ctx context.Context, t *transaction) (id string, err error) {
+	if s := t.rec.Result.Status; s != 401 && s != 403 {
+		return t.rec.ID, p.record(ctx, t)
+	}
+	t.rec.Cache.Generation = p.fresh.generation()
+	if id, err = p.audit.Refuse(ctx, &t.rec); err != nil {
+		return "", p.unrecorded(ctx, t, err)
+	}
+	return id, nil
+}
+
+func (p *Proxy) unrecorded(ctx context.Context, t *transaction, err error) error {
+	e := because(err)
+	e.Decision = t.rec.ID
+	p.log.LogAttrs(ctx, levelFault, "audit record not acknowledged, so nothing is released", attrs("decision", t.rec.ID, "error", err.Error())...)
+	return e
 }
 
 // upstreamTimeout bounds what an upstream is asked past the cache.

@@ -91,12 +91,19 @@ policy     %s (%s)
 }
 
 func auditFile(c *config.Config) string {
-	for _, s := range c.Audit.Sinks {
-		if s.File != nil {
-			return s.File.Path
-		}
+	if f := auditSink(c); f != nil {
+		return f.Path
 	}
 	return ""
+}
+
+func auditSink(c *config.Config) *config.SinkFile {
+	for _, s := range c.Audit.Sinks {
+		if s.File != nil {
+			return s.File
+		}
+	}
+	return nil
 }
 
 func policyNames(c *config.Config) string {

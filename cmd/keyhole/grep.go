@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -33,23 +34,20 @@ itself; only "keyhole audit verify" checks that none is missing. Exits 4 where n
 			if err := f.parse(since, until, time.Now()); err != nil {
 				return err
 			}
-			logs := [][]string{files}
 			if len(files) == 0 {
 				c, err := loadConfig(&t)
 				if err != nil {
 					return err
 				}
-				if logs, err = auditLogs(c); err != nil {
+				if files, err = auditFiles(c); err != nil {
 					return err
 				}
 			}
 			found := 0
-			for _, log := range logs {
-				for _, file := range log {
-					n, err := f.grep(cmd.OutOrStdout(), file)
-					if found += n; err != nil {
-						return err
-					}
+			for _, file := range files {
+				n, err := f.grep(cmd.OutOrStdout(), file)
+				if found += n; err != nil {
+					return err
 				}
 			}
 			if found == 0 {
@@ -157,4 +155,21 @@ func (f *recordFilter) grep(w io.Writer, file string) (found int, err error) {
 		return found, fmt.Errorf("%s: %w", file, err)
 	}
 	return found, nil
+}
+
+// auditFiles is every file of the logs of a configuration, oldest first.
+func auditFiles(c *config.Config) ([]string, error) {
+	logs, err := auditLogs(c)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, log := range logs {
+		files, err := audit.Files(log.path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, files...)
+	}
+	return all, nil
 }

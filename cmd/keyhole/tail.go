@@ -2,13 +2,17 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/keyhole-edge/keyhole/proxy/audit"
 )
 
 func auditTailCommand() *cobra.Command {
@@ -31,7 +35,7 @@ func auditTailCommand() *cobra.Command {
 		},
 	}
 	t.operatorFlags(cmd)
-	cmd.Flags().IntVarP(&count, "lines", "n", 10, "how many records")
+	cmd.Flags().IntVarP(&count, "lines", "n", 10, "how many records, of the current file")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as records come")
 	return cmd
 }
@@ -43,7 +47,7 @@ func tail(ctx context.Context, w io.Writer, path string, count int, follow bool)
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	last := make([][]byte, 0, max(count, 0))
+	last := make([][]byte, 0, min(max(count, 0), 1<<10))
 	in := bufio.NewReaderSize(f, 1<<16)
 	var partial []byte
 	for {
@@ -83,7 +87,7 @@ func tail(ctx context.Context, w io.Writer, path string, count int, follow bool)
 			return err
 		}
 		if replaced(f, path) {
-			return tail(ctx, w, path, 1<<20, true)
+			return followOn(ctx, w, f, in, partial, path)
 		}
 		select {
 		case <-ctx.Done():
@@ -92,6 +96,35 @@ func tail(ctx context.Context, w io.Writer, path string, count int, follow bool)
 		}
 	}
 	return nil
+}
+
+// followOn prints what is left of f, which has another name by now, and all of the files that came after it.
+func followOn(ctx context.Context, w io.Writer, f *os.File, in *bufio.Reader, partial []byte, path string) error {
+	rest, err := io.ReadAll(in) // what was written before it was replaced
+	if err != nil {
+		return err
+	}
+	if end := bytes.LastIndexByte(rest, '\n'); end >= 0 { // behind it stands what a failed write left
+		if _, err := w.Write(append(partial, rest[:end+1]...)); err != nil {
+			return err
+		}
+	}
+	files, err := audit.Files(path)
+	if err != nil {
+		return err
+	}
+	for i, name := range files[:len(files)-1] {
+		if replaced(f, name) {
+			continue
+		}
+		for _, whole := range files[i+1 : len(files)-1] {
+			if err := tail(ctx, w, whole, math.MaxInt, false); err != nil {
+				return err
+			}
+		}
+		break
+	}
+	return tail(ctx, w, path, math.MaxInt, true)
 }
 
 func replaced(f *os.File, path string) bool {

@@ -38,10 +38,15 @@ func (l *Log) joinLocked(urgent bool) (b *batch, leads bool, err error) {
 		return nil, false, unavailable(l.cause)
 	}
 	b = l.openBatchLocked()
-	if l.failed {
+	switch {
+	case l.failed:
 		l.failed, l.reopenAt = false, time.Now().Add(reopenEvery)
 		b.reopen = true
-		l.addBirthLocked(b)
+		l.addBirthLocked(b, l.acked, false)
+	case l.full && !urgent: // a seal belongs to the file that it ends
+		l.full = false
+		b.reopen = true
+		l.addBirthLocked(b, l.head, true)
 	}
 	return b, true, nil
 }
@@ -87,14 +92,14 @@ func (l *Log) addSignedLocked(b *batch, k Kind, c Chain) {
 	l.unsigned = 0
 }
 
-// addBirthLocked begins a new place, after the last record that was acknowledged.
-func (l *Log) addBirthLocked(b *batch) {
-	from := l.acked
+// addBirthLocked begins a new place, after the record at from: the last that was acknowledged, or where the place is new
+// because the old one is full the last that was encoded. That one may still be on its way: if it fails, b fails with it.
+func (l *Log) addBirthLocked(b *batch, from Position, rotated bool) {
 	l.head = Position{Instance: l.cfg.Instance, Hash: from.Hash}
 	if from.Instance == l.cfg.Instance {
 		l.head.Seq = from.Seq
 	}
-	l.addSignedLocked(b, Birth, Chain{Continues: Place{from.Instance, from.Seq}})
+	l.addSignedLocked(b, Birth, Chain{Continues: Place{from.Instance, from.Seq}, Rotated: rotated})
 }
 
 func (l *Log) endLineLocked(b *batch, start int, c *Chain) {
@@ -161,12 +166,15 @@ func (l *Log) settle(b *batch, err error) {
 			l.cfg.Logger.Info("audit log is available again")
 		}
 		l.acked = b.last
+		if l.pending == nil || !l.pending.reopen {
+			l.full = l.cfg.Sink.Full()
+		}
 		b.finish(nil)
 		l.recycleLocked(b)
 		return
 	}
 	l.cfg.Logger.Error("audit log failed; requests are refused until it is back", "error", err)
-	l.cause, l.failed = err, true
+	l.cause, l.failed, l.full = err, true, false
 	b.finish(unavailable(err))
 	if l.pending != nil {
 		l.pending.finish(unavailable(err))

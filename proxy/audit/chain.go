@@ -4,7 +4,9 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Hash is a SHA-256. The zero Hash stands for "nothing before".
@@ -21,6 +23,32 @@ type Position struct {
 	Hash     Hash
 }
 
+// String is INSTANCE:SEQ:HASH, which ParsePosition reads.
+func (p Position) String() string {
+	return p.Instance + ":" + strconv.FormatUint(p.Seq, 10) + ":" + p.Hash.String()
+}
+
+// ParsePosition reads what Position.String wrote. Instances may hold colons themselves.
+func ParsePosition(s string) (Position, error) {
+	var p Position
+	rest, hash, _ := cutLast(s)
+	instance, seq, ok := cutLast(rest)
+	n, seqErr := strconv.ParseUint(seq, 10, 64)
+	raw, hashErr := hex.DecodeString(hash)
+	if !ok || !validName(instance) || seqErr != nil || n == 0 || hashErr != nil || len(raw) != len(p.Hash) {
+		return Position{}, fmt.Errorf("a position in an audit log is INSTANCE:SEQ:HASH, not %.100q", s)
+	}
+	return Position{instance, n, Hash(raw)}, nil
+}
+
+func cutLast(s string) (before, after string, found bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return "", s, false
+	}
+	return s[:i], s[i+1:], true
+}
+
 // IsZero reports whether p is the place before the first record.
 func (p Position) IsZero() bool { return p == Position{} }
 
@@ -32,6 +60,7 @@ type Chain struct {
 	Prev      Hash   // of the record before
 	Hash      Hash   // of this record
 	Continues Place  // Birth: the record that this one follows; its hash is Prev
+	Rotated   bool   // Birth: the file before is whole and ends with that record; it was full
 	TornBytes uint64 // Torn: how much was moved to FILE.torn
 	KeyID     string // Birth, Checkpoint, Seal: the key that signed
 	Signature [ed25519.SignatureSize]byte

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,8 +25,17 @@ const (
 	fsizeFull = 8 << 10
 )
 
+const (
+	rotateEnv = "KEYHOLE_AUDIT_TEST_ROTATE" // the size at which the child's files are full
+	faultEnv  = "KEYHOLE_AUDIT_TEST_FAULT"  // what the child lets the kernel refuse
+)
+
 func child() int {
-	s, err := audit.NewFileSink(audit.FileConfig{Path: os.Getenv(childEnv)})
+	if kind := os.Getenv(faultEnv); kind != "" {
+		return fault(os.Getenv(childEnv), kind)
+	}
+	rotate, _ := strconv.ParseInt(os.Getenv(rotateEnv), 10, 64)
+	s, err := audit.NewFileSink(audit.FileConfig{Path: os.Getenv(childEnv), Retention: audit.Retention{Rotate: rotate}})
 	if err != nil {
 		return 3
 	}
@@ -96,7 +106,7 @@ func TestKilled(t *testing.T) {
 	var acked []string
 	const kills = 8
 	for i := range kills {
-		cmd := childCommand(t, path)
+		cmd := childCommand(t, path, rotateEnv+"=4096") // some are killed between two files
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -81,6 +81,8 @@ func (d *decoder) record(doc *strictjson.Node, r *Record) {
 			r.Pair = d.id(n)
 		case "continues":
 			c.Continues = Place{d.text(n.Get("instance")), d.uint(n.Get("seq"))}
+		case "rotated":
+			c.Rotated = n.Kind == strictjson.Bool && n.Bool
 		case "torn_bytes":
 			c.TornBytes = d.uint(n)
 		case "count":

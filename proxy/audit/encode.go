@@ -55,6 +55,9 @@ func appendBody(dst []byte, r *Record, c *Chain) []byte {
 	dst = appendText(dst, open, `"instance":`, c.Continues.Instance, maxName)
 	dst = appendUint(dst, open, `"seq":`, c.Continues.Seq)
 	dst = closeObject(dst, mark, open)
+	if c.Rotated {
+		dst = append(dst, `,"rotated":true`...)
+	}
 	dst = appendUint(dst, 0, `"torn_bytes":`, c.TornBytes)
 	dst = appendUint(dst, 0, `"count":`, r.Count)
 

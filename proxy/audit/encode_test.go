@@ -127,6 +127,8 @@ func fill(v reflect.Value, text string) {
 		v.SetString(text)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(1<<63 - 1)
+	case reflect.Bool:
+		v.SetBool(true)
 	case reflect.Uint8, reflect.Uint64:
 		v.SetUint(^uint64(0) >> (64 - v.Type().Bits()))
 	default:

@@ -51,6 +51,8 @@ func (s *FileSink) open() (Tail, error) {
 			return Tail{}, fmt.Errorf("moving an incomplete line to %s: %w", s.cfg.Path+tornSuffix, err)
 		}
 	}
+	s.size = whole
+	s.prune()
 	return tail, s.syncDir()
 }
 

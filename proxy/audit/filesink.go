@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,22 +24,25 @@ const (
 type FileConfig struct {
 	Path       string // required
 	Durability Durability
+	Retention  Retention        // default: one file that grows
 	Wall       func() time.Time // default time.Now; names of files left behind
+	Logger     *slog.Logger     // default: none; told when retention removes a file, or cannot
 }
 
 // FileSink keeps a log in files, mode 0600. The file at Path is always the current one. Where others stand beside it,
 // for "audit.jsonl":
 //
-//	audit-ULID.jsonl    an older file that a write failed on; the names sort by age, and before audit.jsonl
+//	audit-ULID.jsonl    an older file, which is full or which a write failed on; names sort by age, and before audit.jsonl
 //	audit.jsonl.torn    incomplete last lines that were found at start
 //	audit.jsonl.new     exists while a new file is begun
 //	audit.jsonl.lock    held (flock) by the process that writes
 //
-// Files lists the logs in order. Nothing here deletes or rotates them.
+// Files lists the logs in order. Only Retention removes any, and never the current one.
 type FileSink struct {
 	cfg  FileConfig
 	lock *os.File
 	file *os.File // nil before Open and after a failed Reopen
+	size int64    // of file
 }
 
 // NewFileSink checks cfg. It does not touch the file system: Open does.
@@ -49,8 +53,14 @@ func NewFileSink(cfg FileConfig) (*FileSink, error) {
 	case cfg.Durability > Strict:
 		return nil, fmt.Errorf("audit: durability %d, want Process or Strict", cfg.Durability)
 	}
+	if err := cfg.Retention.check(); err != nil {
+		return nil, err
+	}
 	if cfg.Wall == nil {
 		cfg.Wall = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Path = filepath.Clean(cfg.Path)
 	return &FileSink{cfg: cfg}, nil
@@ -66,7 +76,13 @@ func (s *FileSink) Write(batch []byte) error {
 	if err := s.put(s.file, batch); err != nil {
 		return fmt.Errorf("writing the audit log: %w", err)
 	}
+	s.size += int64(len(batch))
 	return nil
+}
+
+// Full reports whether the current file has reached Retention.Rotate.
+func (s *FileSink) Full() bool {
+	return s.cfg.Retention.Rotate > 0 && s.size >= s.cfg.Retention.Rotate
 }
 
 // put relies on os.File.Write, which goes on after a short write until all is written or an error stands.
@@ -92,7 +108,8 @@ func (s *FileSink) Reopen(batch []byte) error {
 		_ = f.Close()
 		return fmt.Errorf("beginning a new audit log: %w", err)
 	}
-	s.file = f
+	s.file, s.size = f, int64(len(batch))
+	s.prune()
 	return nil
 }
 

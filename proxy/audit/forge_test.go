@@ -69,6 +69,7 @@ func TestVerifyEachRule(t *testing.T) {
 	instance := func(name string) func(*audit.Chain) {
 		return func(c *audit.Chain) { c.Instance = name }
 	}
+	rotated := func(c *audit.Chain) { c.Rotated = true }
 	other := func(c *audit.Chain) { c.Instance, c.Seq = "other", 1 }
 	for name, row := range map[string]struct {
 		build func(start audit.Position, first string) []string
@@ -118,6 +119,22 @@ func TestVerifyEachRule(t *testing.T) {
 		"abandoned by another instance": {func(p audit.Position, first string) []string {
 			q := p
 			return []string{first + forge(t, &q, audit.Access, nil), forge(t, &p, audit.Birth, other)}
+		}, true},
+		"rotated": {func(p audit.Position, first string) []string {
+			return []string{first, forge(t, &p, audit.Birth, rotated)}
+		}, false},
+		"rotated after other lines": {func(p audit.Position, first string) []string {
+			q := p
+			return []string{first + forge(t, &q, audit.Access, nil), forge(t, &p, audit.Birth, rotated)}
+		}, true},
+		"rotated after a torn line": {func(p audit.Position, first string) []string {
+			return []string{first + `{"v"`, forge(t, &p, audit.Birth, rotated)}
+		}, true},
+		"rotated inside a file": {func(p audit.Position, first string) []string {
+			return []string{first + forge(t, &p, audit.Birth, rotated)}
+		}, true},
+		"rotated by another instance": {func(p audit.Position, first string) []string {
+			return []string{first, forge(t, &p, audit.Birth, func(c *audit.Chain) { other(c); c.Rotated = true })}
 		}, true},
 		"abandoned without chain": {func(p audit.Position, first string) []string {
 			q := p

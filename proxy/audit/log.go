@@ -108,9 +108,14 @@ type Log struct {
 	free     *batch    // to use again
 	unsigned int       // records since the last signature
 	failed   bool      // the next batch must reopen the sink
+	full     bool      // the next batch should
 	cause    error     // why the sink is not healthy; nil after an acknowledgement
 	reopenAt time.Time // no reopening before
 	closed   bool
+
+	refusals     refusals
+	stopCounting chan struct{}
+	counted      chan struct{}
 
 	kick      chan struct{} // the sink failed: try soon
 	stop      chan struct{}
@@ -136,11 +141,13 @@ func New(cfg Config) (*Log, error) {
 	}
 	l := &Log{
 		cfg: cfg, keyID: KeyID(cfg.Key.Public().(ed25519.PublicKey)), macKey: mac, acked: tail.Last,
+		refusals:     refusals{sources: make(map[string]*window), wake: make(chan struct{}, 1)},
+		stopCounting: make(chan struct{}), counted: make(chan struct{}),
 		turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	l.mu.Lock()
 	b := l.openBatchLocked()
-	l.addBirthLocked(b)
+	l.addBirthLocked(b, tail.Last, false)
 	if tail.Torn > 0 {
 		l.addLocked(b, &Record{ID: l.newID(), Time: cfg.Wall(), Kind: Torn}, Chain{TornBytes: tail.Torn})
 	}
@@ -150,10 +157,11 @@ func New(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	go l.checkpoints()
+	go l.counting()
 	return l, nil
 }
 
-// Append writes one record of kind access, intent, outcome or aggregate and returns nil only once the sink has
+// Append writes one record of kind access, intent or outcome and returns nil only once the sink has
 // acknowledged it. r.ID is required, Pair for an outcome; a zero Time means now, an empty Kind access. Once ctx is done
 // it stops waiting, with ErrUnavailable, but the record stays: an outcome is best appended with a context that is not the
 // request's. A caller whose turn it is to write to the sink waits for the sink whatever ctx says. r is only read.
@@ -200,7 +208,7 @@ func (l *Log) Healthy() error {
 	return nil
 }
 
-// Close refuses further records, seals the log, waits for every goroutine and closes the sink. If the sink failed before,
+// Close records the counts of refusals, refuses further records, seals the log, waits for every goroutine and closes the sink. If the sink failed before,
 // it is asked for a new place once more. An error means that the log ends without a seal.
 func (l *Log) Close() error {
 	l.closeOnce.Do(func() { l.closeErr = l.close() })
@@ -208,6 +216,11 @@ func (l *Log) Close() error {
 }
 
 func (l *Log) close() error {
+	close(l.stopCounting)
+	<-l.counted
+	l.refusals.close()
+	_, countErr := l.recordCounts(true)
+
 	l.mu.Lock()
 	b, leads, _ := l.joinLocked(true) // fails only when closed
 	l.addSignedLocked(b, Seal, Chain{})
@@ -217,9 +230,9 @@ func (l *Log) close() error {
 	close(l.stop)
 	<-l.stopped
 	if err := l.cfg.Sink.Close(); err != nil {
-		return errors.Join(sealErr, fmt.Errorf("closing the audit log: %w", err))
+		return errors.Join(countErr, sealErr, fmt.Errorf("closing the audit log: %w", err))
 	}
-	return sealErr
+	return errors.Join(countErr, sealErr)
 }
 
 func (l *Log) newID() string { return NewID(l.cfg.Wall()) }

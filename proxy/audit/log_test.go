@@ -207,6 +207,23 @@ type gate struct {
 	*audittest.Memory
 	entered chan struct{}
 	answer  chan error
+
+	rotating bool // say that the file is full
+}
+
+func (g *gate) Full() bool { return g.rotating || g.Memory.Full() }
+
+func (g *gate) Reopen(batch []byte) error {
+	if g.entered == nil || !g.rotating {
+		return g.Memory.Reopen(batch)
+	}
+	g.entered <- struct{}{}
+	if err := <-g.answer; err != nil {
+		g.Memory.Fail(err, 0)
+		defer g.Memory.Fail(nil, 0)
+		return g.Memory.Reopen(batch)
+	}
+	return g.Memory.Reopen(batch)
 }
 
 func (g *gate) Write(batch []byte) error {

@@ -24,11 +24,29 @@
 // SEQ is decimal and DIGEST the SHA-256 (hex) of the bytes of the line before `,"sig":"`. Through prev_hash it covers
 // everything before, and the record itself.
 //
+// # Files
+//
+// A file that is full, or on which a write failed, is left as it is, and the log goes on in a new one. Its first record, a
+// birth, names in "continues" and prev_hash the record that it follows. "rotated" says that the file before is whole and
+// ends with that record; without it lines may follow there that a failed write stored, which count for nothing.
+//
+// # Counted refusals
+//
+// Of the refusals of one source more than 50 a second are counted. An aggregate record without "pair" is the 51st, whole,
+// with count 1; its id is in the answers to those after it, too. The aggregate record with that id as "pair" holds the
+// count of those after it, and in its reason how many of each code. It comes within two seconds, or at Close. A process
+// that is killed before leaves the first without the second, and Verify names it: how many more were answered is not known.
+//
 // # What can and cannot be found
 //
 // Verify finds every edit before the last signature. Records after it can be rewritten, and the end of the log,
 // signatures included, can be cut off: that is inherent in a file, and so Verify reports a log without a seal, and how
 // many records follow its last signature. Whoever holds the audit key can rewrite everything.
+//
+// Where the oldest files are gone, everything in those that are left is verified all the same. The first birth record,
+// which is signed, says after which record of which instance they begin, and its hash. Whether the files before were
+// intact, how many there were, and who removed them cannot be said; only that these continue a log which was verified
+// before, if its last position (VerifyOptions.After) is known.
 package audit
 
 import "time"
@@ -45,7 +63,7 @@ const (
 	Checkpoint Kind = "checkpoint" // Ed25519 signature over {instance, seq, hash}
 	Seal       Kind = "seal"       // a checkpoint at orderly shutdown: the chain ends here
 	Torn       Kind = "torn"       // an incomplete last line was found at start and moved to FILE.torn
-	Aggregate  Kind = "aggregate"  // Count refusals of one source that were not recorded one by one
+	Aggregate  Kind = "aggregate"  // refusals of one source that are counted, see the package comment
 )
 
 func (k Kind) valid() bool {

@@ -30,6 +30,7 @@ func (e *BadLine) Unwrap() error { return ErrTampered }
 type Report struct {
 	Files   int
 	Records uint64   // abandoned lines not counted
+	Begins  Position // before the first record; zero where the files hold the log from its beginning
 	Last    Position // of the last record; VerifyOptions.After for the files that follow
 
 	// Sealed: the log ends with a seal. Otherwise Tail records follow the last signature, of SignedAt: they chain, but
@@ -40,17 +41,23 @@ type Report struct {
 
 	Torn      int64  // bytes of an incomplete line at the very end: being written, or lost
 	Unsealed  int    // instances that ended without a seal before another began
+	Rotations int    // times that the instance went on in a new file because the old one was full
 	Failures  int    // times that the sink failed and the instance went on in a new file
 	Abandoned uint64 // lines of failed writes: stored, never acknowledged, and no signature covers them
 
 	OpenIntents     []OpenIntent // intents without outcome, in order
 	MoreOpenIntents uint64       // those beyond MaxOpenIntents at one time, which were not followed
+
+	// Aggregates without their count, in order: more refusals of that source may have been answered than are recorded,
+	// because the process ended first.
+	OpenCounts     []OpenIntent
+	MoreOpenCounts uint64
 }
 
 // MaxOpenIntents bounds the intents that Verify keeps in mind.
 const MaxOpenIntents = 1 << 16
 
-// OpenIntent is a change that was announced and may or may not have been made.
+// OpenIntent is a change that was announced and may or may not have been made, or an aggregate without its count.
 type OpenIntent struct {
 	ID   string
 	Time time.Time
@@ -58,7 +65,7 @@ type OpenIntent struct {
 	Line int
 }
 
-// intents pairs changes with how they ended.
+// intents pairs what was begun with how it ended.
 type intents struct {
 	open map[string]openIntent
 	n    int
@@ -70,22 +77,19 @@ type openIntent struct {
 	order int
 }
 
-func (p *intents) note(rec *Record, file string, line int) {
-	switch rec.Kind {
-	case Intent:
-		if len(p.open) >= MaxOpenIntents {
-			p.more++
-			return
-		}
-		if p.open == nil {
-			p.open = make(map[string]openIntent)
-		}
-		p.n++
-		p.open[rec.ID] = openIntent{OpenIntent{rec.ID, rec.Time, file, line}, p.n}
-	case Outcome:
-		delete(p.open, rec.Pair)
+func (p *intents) begin(rec *Record, file string, line int) {
+	if len(p.open) >= MaxOpenIntents {
+		p.more++
+		return
 	}
+	if p.open == nil {
+		p.open = make(map[string]openIntent)
+	}
+	p.n++
+	p.open[rec.ID] = openIntent{OpenIntent{rec.ID, rec.Time, file, line}, p.n}
 }
+
+func (p *intents) end(rec *Record) { delete(p.open, rec.Pair) }
 
 func (p *intents) list() []OpenIntent {
 	all := make([]openIntent, 0, len(p.open))

@@ -12,10 +12,13 @@ type Sink interface {
 	// Write appends whole lines and returns nil once they are acknowledged. After an error it is unknown how much of
 	// the batch is stored, and Reopen comes before the next Write. The sink must not keep batch.
 	Write(batch []byte) error
-	// Reopen leaves the place of the failed Write as it is, for Verify to read, and begins a new one with batch, whose
-	// first line is a birth record. It never writes to what failed. It returns nil once batch is acknowledged; after an
-	// error it is called again later with another batch.
+	// Reopen leaves the place of the failed Write, or the one that is full, as it is, for Verify to read, and begins a new
+	// one with batch, whose first line is a birth record. It never writes to what failed. It returns nil once batch is
+	// acknowledged; after an error it is called again later with another batch.
 	Reopen(batch []byte) error
+	// Full reports whether the log should go on in a new place. It is asked after each batch that was acknowledged; Reopen
+	// then comes with one of the next two batches. It must not block.
+	Full() bool
 	// Close releases the sink. What was acknowledged stays so.
 	Close() error
 }

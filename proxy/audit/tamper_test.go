@@ -22,6 +22,7 @@ var errDisk = errors.New("no space left on device")
 // drawLog writes a log of random shape: restarts, kills, failed writes, several files.
 func drawLog(t *rapid.T) []string {
 	m := &audittest.Memory{}
+	m.Rotate(rapid.SampledFrom([]int{0, 2000, 5000}).Draw(t, "rotate"))
 	for run := range rapid.IntRange(1, 3).Draw(t, "runs") {
 		instance := fmt.Sprintf("node-%d", run)
 		if rapid.Bool().Draw(t, "same name") {

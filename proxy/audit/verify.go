@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
 
 // VerifyOptions says against what a log is verified.
@@ -16,28 +15,17 @@ type VerifyOptions struct {
 	// After is what the first file continues, where older files are gone: Report.Last of their verification. Zero: the
 	// files hold the log from its beginning.
 	After Position
+
+	// OldestGone: older files were removed, and After is not known. What the signed birth record of the first file says of
+	// the record that it continues is then taken for granted, and put into Report.Begins. Everything from there on is
+	// verified as ever; nothing is known of what was before, nor who removed it.
+	OldestGone bool
 }
 
 // Source is one file of a log.
 type Source struct {
 	Name   string // for errors and reports
 	Reader io.Reader
-}
-
-// VerifyFiles is Verify for files, as Files lists them.
-func VerifyFiles(paths []string, o VerifyOptions) (Report, error) {
-	sources := make([]Source, len(paths))
-	files := make([]lazyFile, len(paths))
-	defer func() {
-		for i := range files {
-			files[i].close()
-		}
-	}()
-	for i, p := range paths {
-		files[i].path = p
-		sources[i] = Source{p, &files[i]}
-	}
-	return Verify(sources, o)
 }
 
 // Verify reads a log, oldest file first, in memory bounded by MaxLineBytes and MaxOpenIntents, and recomputes every hash,
@@ -51,10 +39,11 @@ func Verify(sources []Source, o VerifyOptions) (Report, error) {
 	if len(o.PublicKey) != ed25519.PublicKeySize {
 		return Report{}, fmt.Errorf("%w: public key of %d bytes, want %d", ErrInvalidKey, len(o.PublicKey), ed25519.PublicKeySize)
 	}
-	v := &verifier{key: o.PublicKey, keyID: KeyID(o.PublicKey), cur: cursor{Position: o.After}}
-	v.report.Last = o.After
-	err := v.run(sources)
+	v := &verifier{key: o.PublicKey, keyID: KeyID(o.PublicKey), cur: cursor{Position: o.After, unseen: true}}
+	v.report.Last, v.report.Begins = o.After, o.After
+	err := v.run(sources, o.OldestGone && o.After.IsZero())
 	v.report.OpenIntents, v.report.MoreOpenIntents = v.intents.list(), v.intents.more
+	v.report.OpenCounts, v.report.MoreOpenCounts = v.counts.list(), v.counts.more
 	return v.report, err
 }
 
@@ -66,6 +55,7 @@ type verifier struct {
 	message []byte
 	cur     cursor // after the last record that counts
 	intents intents
+	counts  intents // aggregates without their count
 	report  Report
 }
 
@@ -73,10 +63,17 @@ type verifier struct {
 type cursor struct {
 	Position
 	sealed bool // the record before is a seal
+	unseen bool // the record before is not in the files
 }
 
-func (v *verifier) run(sources []Source) error {
+func (v *verifier) run(sources []Source, oldestGone bool) error {
 	var next *lines
+	if oldestGone && len(sources) > 0 {
+		next = newLines(sources[0].Reader)
+		if p, ok := v.peek(next); ok {
+			v.cur.Position, v.report.Begins = p, p
+		}
+	}
 	for i, s := range sources {
 		in := next
 		if in == nil {
@@ -89,6 +86,7 @@ func (v *verifier) run(sources []Source) error {
 		if i+1 < len(sources) {
 			next = newLines(sources[i+1].Reader)
 			goesOn, known = v.peek(next)
+			known = known && v.rec.Chain.Instance == goesOn.Instance && !v.rec.Chain.Rotated
 		}
 		if err := v.file(s.Name, in, i+1 == len(sources), goesOn, known); err != nil {
 			return err
@@ -105,8 +103,8 @@ func (v *verifier) run(sources []Source) error {
 	return nil
 }
 
-// peek reads ahead which record the file continues, if it begins with the signed birth of an instance that goes on after
-// a failed write. Whatever is wrong with that line is found when its turn comes.
+// peek reads ahead which record the file continues, if it begins with a signed birth, which is then in v.rec. Whatever is
+// wrong with that line is found when its turn comes.
 func (v *verifier) peek(in *lines) (Position, bool) {
 	head, _ := in.r.Peek(MaxLineBytes)
 	line, _, found := bytes.Cut(head, []byte{'\n'})
@@ -114,7 +112,7 @@ func (v *verifier) peek(in *lines) (Position, bool) {
 		return Position{}, false
 	}
 	c := &v.rec.Chain
-	return Position{c.Continues.Instance, c.Continues.Seq, c.Prev}, c.Instance == c.Continues.Instance
+	return Position{c.Continues.Instance, c.Continues.Seq, c.Prev}, true
 }
 
 // file verifies one file. last: it ends the log. known: the next file takes up after goesOn, so lines behind that record
@@ -149,7 +147,7 @@ func (v *verifier) file(name string, in *lines, last bool, goesOn Position, know
 				return &BadLine{name, in.number, what}
 			}
 		}
-		at = cursor{v.rec.Chain.Position(), v.rec.Kind == Seal}
+		at = cursor{Position: v.rec.Chain.Position(), sealed: v.rec.Kind == Seal}
 		if abandoned {
 			v.report.Abandoned++
 			continue
@@ -177,6 +175,8 @@ func (v *verifier) follows(at cursor, first bool) string {
 				c.Continues.Seq, c.Continues.Instance, at.Seq, at.Instance)
 		case c.Seq != seq:
 			return fmt.Sprintf("a birth record with seq %d, want %d", c.Seq, seq)
+		case c.Rotated && (!first || c.Instance != at.Instance):
+			return "a birth record for a full file that is not the first of its file, or of another instance"
 		}
 		return ""
 	}
@@ -212,10 +212,13 @@ func (v *verifier) signature(line []byte) string {
 // and no seal stands before it, the one before was killed.
 func (v *verifier) count(file string, line int, first bool) {
 	r, c := &v.report, &v.rec.Chain
-	if v.rec.Kind == Birth && !v.cur.IsZero() {
-		if first && c.Instance == v.cur.Instance {
+	if v.rec.Kind == Birth && !v.cur.unseen {
+		switch {
+		case c.Rotated:
+			r.Rotations++
+		case first && c.Instance == v.cur.Instance:
 			r.Failures++
-		} else if !v.cur.sealed {
+		case !v.cur.sealed:
 			r.Unsealed++
 		}
 	}
@@ -226,38 +229,18 @@ func (v *verifier) count(file string, line int, first bool) {
 	if signed(v.rec.Kind) {
 		r.Tail, r.SignedAt = 0, v.rec.Time
 	}
-	v.intents.note(&v.rec, file, line)
+	switch {
+	case v.rec.Kind == Intent || v.rec.Kind == Aggregate && v.rec.Pair == "":
+		v.pairs().begin(&v.rec, file, line)
+	case v.rec.Kind == Outcome || v.rec.Kind == Aggregate:
+		v.pairs().end(&v.rec)
+	}
 }
 
-// lazyFile opens on the first read, so that a log of many files needs few descriptors.
-type lazyFile struct {
-	path string
-	f    *os.File
-	done bool
-}
-
-func (l *lazyFile) Read(p []byte) (int, error) {
-	if l.done {
-		return 0, io.EOF
+// pairs returns where the record in hand is paired.
+func (v *verifier) pairs() *intents {
+	if v.rec.Kind == Aggregate {
+		return &v.counts
 	}
-	if l.f == nil {
-		f, err := os.Open(l.path)
-		if err != nil {
-			return 0, err
-		}
-		l.f = f
-	}
-	n, err := l.f.Read(p)
-	if err != nil {
-		l.close()
-	}
-	return n, err
-}
-
-func (l *lazyFile) close() {
-	l.done = true
-	if l.f != nil {
-		_ = l.f.Close()
-		l.f = nil
-	}
+	return &v.intents
 }

@@ -101,8 +101,8 @@ type Sink struct {
 // SinkFile is a sink that writes JSON lines.
 type SinkFile struct {
 	Path   string `key:"path" required:"true" doc:"The file; rotated files stand beside it."`
-	Rotate Size   `key:"rotate" default:"100MiB" min:"4KiB" max:"1TiB" doc:"Start a new file at this size."`
-	Keep   int    `key:"keep" default:"30" min:"1" max:"100000" doc:"Most rotated files to keep."`
+	Rotate Size   `key:"rotate" default:"100MiB" min:"4KiB" max:"1TiB" doc:"Start a new file when one has this size."`
+	Keep   int    `key:"keep" default:"30" min:"1" max:"100000" doc:"Most rotated files to keep. Shorter ones, which a failed write leaves, count by their size."`
 }
 
 // Limits bounds callers.

@@ -29,5 +29,8 @@ func openFileSink(e app.Env, s config.Sink) (audit.Sink, error) {
 	if e.Config.Audit.Durability == "strict" {
 		durability = audit.Strict
 	}
-	return audit.NewFileSink(audit.FileConfig{Path: e.Config.Abs(s.File.Path), Durability: durability, Wall: e.Wall})
+	return audit.NewFileSink(audit.FileConfig{
+		Path: e.Config.Abs(s.File.Path), Durability: durability, Wall: e.Wall, Logger: e.Logger,
+		Retention: audit.Retention{Rotate: int64(s.File.Rotate), Keep: s.File.Keep},
+	})
 }

@@ -29,6 +29,7 @@ func Run(t *testing.T, place func(t *testing.T) Harness) {
 	t.Run("a log verifies", func(t *testing.T) { verifies(t, place(t)) })
 	t.Run("concurrent appends", func(t *testing.T) { concurrent(t, place(t)) })
 	t.Run("a new place after a failure", func(t *testing.T) { reopens(t, place(t)) })
+	t.Run("a new place when full", func(t *testing.T) { rotates(t, place(t)) })
 	t.Run("the batch may be reused", func(t *testing.T) { doesNotKeep(t, place(t)) })
 	t.Run("restart", func(t *testing.T) { restarts(t, place(t)) })
 	t.Run("one writer", func(t *testing.T) { oneWriter(t, place(t)) })
@@ -174,6 +175,42 @@ func reopens(t *testing.T, h Harness) {
 	got := check(t, h, want)
 	if got.Failures != len(stored) || got.Abandoned != 1 {
 		t.Fatalf("Verify reports %d failures and %d abandoned lines, want %d and 1", got.Failures, got.Abandoned, len(stored))
+	}
+}
+
+// full says of a sink that its place is full, once.
+type full struct {
+	audit.Sink
+	mu  sync.Mutex
+	now bool
+}
+
+func (f *full) Full() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now
+	f.now = false
+	return now
+}
+
+func (f *full) fill() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now = true
+}
+
+func rotates(t *testing.T, h Harness) {
+	f := &full{Sink: h.Sink(t)}
+	l := open(t, f)
+	const times = 3
+	for range times {
+		f.fill()
+		write(t, l, 2)
+	}
+	shut(t, l)
+	got := check(t, h, times*(2+1)+2)
+	if got.Rotations != times || got.Failures != 0 || got.Files != times+1 {
+		t.Fatalf("Verify reports %d rotations, %d failures, %d files, want %d, 0 and %d", got.Rotations, got.Failures, got.Files, times, times+1)
 	}
 }
 

@@ -19,6 +19,14 @@ type Memory struct {
 	writes  int
 	failing error // answer of every call, until nil
 	partial int   // bytes that a failing Write stores nevertheless
+	rotate  int   // bytes at which a file is full; 0: never
+}
+
+// Rotate makes files of n bytes full; 0: never.
+func (m *Memory) Rotate(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rotate = n
 }
 
 // Fail makes every Write and Reopen answer err, until Fail(nil, 0). The next failing Write stores at most partial bytes of
@@ -45,7 +53,7 @@ func (m *Memory) Sources() []audit.Source {
 func (m *Memory) Crash() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := &Memory{}
+	c := &Memory{rotate: m.rotate}
 	for _, f := range m.files {
 		c.files = append(c.files, bytes.Clone(f))
 	}
@@ -127,6 +135,13 @@ func (m *Memory) Reopen(batch []byte) error {
 	m.failed = false
 	m.files = append(m.files, bytes.Clone(batch))
 	return nil
+}
+
+// Full implements audit.Sink.
+func (m *Memory) Full() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rotate > 0 && len(m.files[len(m.files)-1]) >= m.rotate
 }
 
 // Close implements audit.Sink.
