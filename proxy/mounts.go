@@ -172,20 +172,20 @@ func (m *mount) pattern(name string) (p secret.Pattern, ok bool) {
 }
 
 // labels are the mount's, then those of each rule in order; a later one wins. They are sorted by name.
-func (p *Proxy) labels(m *mount, path secret.Path) []policy.Pair {
+func (s *ruleSet) labels(m *mount, path secret.Path) []policy.Pair {
 	var base []policy.Pair
 	if m != nil {
 		base = m.Labels
 	}
 	owned := false
-	for i := range p.rules {
-		if !p.rules[i].Match.Match(path) {
+	for i := range s.Labels {
+		if !s.Labels[i].Match.Match(path) {
 			continue
 		}
 		if !owned {
 			base, owned = slices.Clone(base), true
 		}
-		for _, l := range p.rules[i].Set {
+		for _, l := range s.Labels[i].Set {
 			base = setPair(base, l)
 		}
 	}

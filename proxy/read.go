@@ -85,7 +85,7 @@ func (p *Proxy) read(ctx context.Context, t *transaction, r ReadRequest) (Answer
 	if err != nil {
 		return Answer{}, err
 	}
-	a, err := p.fetch(ctx, m, r)
+	a, err := p.fetch(ctx, t, m, r)
 	if err != nil {
 		return Answer{}, p.refuse(ctx, t, because(err))
 	}
@@ -98,7 +98,7 @@ func (p *Proxy) read(ctx context.Context, t *transaction, r ReadRequest) (Answer
 }
 
 // fetch gets the secret from the cache or the upstream. Nothing of it may leave before the record is acknowledged.
-func (p *Proxy) fetch(ctx context.Context, m *mount, r ReadRequest) (Answer, error) {
+func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadRequest) (Answer, error) {
 	if m == nil {
 		return Answer{}, secret.ErrNotFound
 	}
@@ -107,6 +107,9 @@ func (p *Proxy) fetch(ctx context.Context, m *mount, r ReadRequest) (Answer, err
 		return Answer{}, secret.ErrNotFound
 	}
 	key := cache.Key{Mount: m.Path.String(), Name: name, Field: field, Path: r.Path, Version: r.Version}
+	if !p.room(t) && !p.cache.Has(key, m.TTL) {
+		return Answer{}, overloaded()
+	}
 	entry, err := p.cache.Get(ctx, key, m.TTL, m.load)
 	if err != nil {
 		return Answer{}, err

@@ -31,14 +31,14 @@ func (p *Proxy) Write(ctx context.Context, c *Call, path secret.Path, w secret.W
 	if err != nil {
 		return Written{}, err
 	}
-	name, err := p.writable(m, path, w)
+	name, err := p.writable(t, m, path, w)
 	if err != nil {
 		return Written{}, p.refuse(ctx, t, because(err))
 	}
 	return p.change(ctx, t, m, name, w)
 }
 
-func (p *Proxy) writable(m *mount, path secret.Path, w secret.Write) (name string, err error) {
+func (p *Proxy) writable(t *transaction, m *mount, path secret.Path, w secret.Write) (name string, err error) {
 	if m == nil {
 		return "", secret.ErrNotFound
 	}
@@ -50,6 +50,8 @@ func (p *Proxy) writable(m *mount, path secret.Path, w secret.Write) (name strin
 		return "", fail(api.MethodNotAllowed, "the upstream of this path takes no writes through the proxy")
 	case field != "":
 		return "", fail(api.MethodNotAllowed, "this path is one field of an object; write the object where the upstream keeps it")
+	case !p.room(t):
+		return "", overloaded()
 	}
 	return name, w.Secret.Check()
 }
