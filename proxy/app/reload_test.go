@@ -102,7 +102,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	var wg sync.WaitGroup
 	var answers atomic.Int64
 	for _, r := range [][3]string{
-		{http.MethodGet, known, ""}, {http.MethodGet, known, ""},
+		{http.MethodGet, known, ""},
+		{http.MethodGet, known, ""},
 		{http.MethodPut, "/v1/secrets/web/preview/K", `{"value":"w"}`},
 		{http.MethodGet, "/v1/secrets?prefix=web/production", ""},
 	} {

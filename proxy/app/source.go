@@ -18,25 +18,25 @@ type Source struct {
 	drivers Drivers
 	file    string
 	environ []string
-	named   []string         // absolute
-	read    map[string]print // as it was read last
-	pending map[string]print // a difference that was seen once
+	named   []string        // absolute
+	read    map[string]look // as it was read last
+	pending map[string]look // a difference that was seen once
 }
 
-// print tells one state of a file from another. The zero print is that of a file that cannot be seen.
-type print struct {
+// look tells one state of a file from another. The zero look is that of a file that cannot be seen.
+type look struct {
 	changed time.Time
 	size    int64
 	inode   uint64
 }
 
-func printOf(file string) print {
+func lookAt(file string) look {
 	info, err := os.Stat(file) // follows links: what counts is what would be read
 	if err != nil {
-		return print{}
+		return look{}
 	}
 	inode, _ := inodeOf(file)
-	return print{info.ModTime(), info.Size(), inode}
+	return look{info.ModTime(), info.Size(), inode}
 }
 
 // Source is the configuration in file with the variables of environ, as Load takes them.
@@ -46,7 +46,7 @@ func (d Drivers) Source(file string, environ []string) *Source {
 
 // Load reads the configuration. What changes after it began is seen by Changed, also in files that are read later.
 func (s *Source) Load() (*config.Config, error) {
-	before := printOf(s.file)
+	before := lookAt(s.file)
 	c, err := s.drivers.Load(s.file, s.environ)
 	if err == nil {
 		s.named = named(c)
@@ -71,10 +71,10 @@ func (s *Source) Changed() bool {
 	return false
 }
 
-func (s *Source) look() map[string]print {
-	out := map[string]print{s.file: printOf(s.file)}
+func (s *Source) look() map[string]look {
+	out := map[string]look{s.file: lookAt(s.file)}
 	for _, file := range s.named {
-		out[file] = printOf(file)
+		out[file] = lookAt(file)
 	}
 	return out
 }
