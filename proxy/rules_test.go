@@ -9,6 +9,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
+	"github.com/keyhole-edge/keyhole/proxy/state"
 )
 
 // side allows what is labelled with its own name, and must not be asked once it is closed.
@@ -87,6 +88,47 @@ func TestRulesAreReplacedUnderLoad(t *testing.T) {
 	for i, s := range old {
 		if n := s.late.Load(); n > 0 {
 			t.Errorf("policy %d was asked %d times after its set had drained", i, n)
+		}
+	}
+}
+
+// between runs fn once, when a request is between its labels and its policy.
+type between struct {
+	state.Store
+	fn atomic.Pointer[func()]
+}
+
+func (b *between) Since(ctx context.Context, seq uint64) ([]state.Fact, uint64, error) {
+	if fn := b.fn.Swap(nil); fn != nil {
+		(*fn)()
+	}
+	return b.Store.Since(ctx, seq)
+}
+
+// Rules that are replaced in the middle of a request are for the next one.
+func TestRulesAreNotMixed(t *testing.T) {
+	var base proxy.Rules
+	var b *between
+	h := newHarness(t, func(c *proxy.Config) {
+		base = proxy.Rules{Verifier: c.Verifier}
+		r := (&side{name: "first"}).rules(base)
+		c.Authorizer, c.Labels = r.Authorizer, r.Labels
+		c.Mounts[0].Freshness = proxy.Strict
+		b = &between{Store: c.State}
+		c.State = b
+	})
+	c := h.call(t, "read:**")
+	swap := func() {
+		_, err := h.SetRules((&side{name: "second"}).rules(base))
+		must(t, err)
+	}
+	b.fn.Store(&swap)
+	for _, want := range []string{"first", "second"} {
+		if _, code := h.read(t, c, "one/KEY"); code != "" {
+			t.Errorf("under the %s rules: got %s", want, code)
+		}
+		if n := h.records(`"policy_digest":"sha256:` + want + `"`); n != 1 {
+			t.Errorf("%d records of the %s rules, want 1", n, want)
 		}
 	}
 }
