@@ -41,6 +41,7 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 	for i := range paths {
 		ts[i] = p.begin(c, policy.Read)
 		ts[i].actFor(first.token)
+		ts[i].under(first.rules)
 	}
 	defer func() {
 		for _, t := range ts {

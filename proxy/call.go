@@ -21,6 +21,7 @@ type transaction struct {
 	req   policy.Request
 	rec   audit.Record
 	token *identity.Verified // nil before it is verified
+	rules *ruleSet           // what decides the request, from begin to end
 }
 
 // restricted reports whether the labels of the request say that its value is never served on old knowledge.
@@ -31,6 +32,7 @@ func (p *Proxy) begin(c *Call, action policy.Action) *transaction {
 	if t == nil {
 		t = new(transaction)
 	}
+	t.rules = p.join()
 	now := p.wall()
 	ua := c.UserAgent
 	if len(ua) > audit.MaxUserAgent {
@@ -52,6 +54,7 @@ func (p *Proxy) begin(c *Call, action policy.Action) *transaction {
 }
 
 func (p *Proxy) end(t *transaction) {
+	t.rules.leave()
 	*t = transaction{}
 	p.pool.Put(t)
 }

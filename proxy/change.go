@@ -19,6 +19,9 @@ type outcome struct {
 // change records the intent, applies the change, announces it, and records the outcome, which may be that it failed. Once
 // the intent is recorded a caller who hangs up no longer stops it.
 func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name string, apply func(context.Context) (outcome, error)) (outcome, error) {
+	if !p.room(t) {
+		return outcome{}, p.refuse(ctx, t, overloaded())
+	}
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	intent := t.rec.ID

@@ -14,14 +14,18 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// authenticate verifies the token of c. A failure is recorded under t with a prefix of the token's digest.
+// authenticate verifies the token of c, between the limits of its source and of its principal. A failure is recorded under t
+// with a prefix of the token's digest.
 func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*policy.Principal, error) {
+	if err := p.limitSource(ctx, c, t); err != nil {
+		return nil, err
+	}
 	if c.Token == "" {
 		e := fail(api.Unauthenticated, "send a token: Authorization: Bearer TOKEN")
 		t.rec.Action = audit.ActionAuthenticate
 		return nil, p.refuse(ctx, t, e)
 	}
-	v, err := p.verifier.Verify(ctx, c.Token)
+	v, err := t.rules.Verifier.Verify(ctx, c.Token)
 	if err != nil {
 		digest := sha256.Sum256([]byte(c.Token))
 		t.rec.Action = audit.ActionAuthenticate
@@ -29,6 +33,9 @@ func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*pol
 		return nil, p.refuse(ctx, t, because(err))
 	}
 	t.actFor(v)
+	if err := p.limitPrincipal(ctx, t.req.Principal, t); err != nil {
+		return nil, err
+	}
 	return t.req.Principal, nil
 }
 
@@ -90,7 +97,7 @@ func (p *Proxy) judge(ctx context.Context, t *transaction, path secret.Path, v s
 		t.req.Mount, t.rec.Resource.Mount = m.Path.String(), m.Path.String()
 	}
 	t.req.Path = path
-	t.req.Labels = p.labels(m, path)
+	t.req.Labels = t.rules.labels(m, path)
 	t.rec.Resource.Classification, _ = policy.Lookup(t.req.Labels, "classification")
 
 	mode := Bounded
@@ -135,7 +142,7 @@ func reasoned(message, reason string) string {
 // ask runs the policy on t.req and puts its answer into the record.
 func (p *Proxy) ask(ctx context.Context, t *transaction) policy.Decision {
 	start := p.mono()
-	d := (*p.policy.Load()).Authorize(ctx, &t.req)
+	d := t.rules.Authorizer.Authorize(ctx, &t.req)
 	if d.Fault != nil {
 		p.log.LogAttrs(ctx, levelFault, "policy failed, so it denies", attrs("decision", t.rec.ID, "rule", d.Rule, "error", d.Fault.Error())...)
 	}

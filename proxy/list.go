@@ -61,7 +61,7 @@ func (p *Proxy) List(ctx context.Context, c *Call, r ListRequest) (Listing, erro
 	}
 	t.rec.Resource.Path, t.rec.Resource.Mount, t.rec.Resource.Classification = r.Prefix.String(), "", ""
 	// Each path had a decision of its own; what is recorded is who decided them.
-	t.rec.Decision = audit.Decision{Effect: policy.Allow.String(), PolicyDigest: (*p.policy.Load()).Digest()}
+	t.rec.Decision = audit.Decision{Effect: policy.Allow.String(), PolicyDigest: t.rules.Authorizer.Digest()}
 	t.rec.Result.Status, t.rec.Result.Returned = 200, len(out.Items)
 	if err := p.record(ctx, t); err != nil {
 		return Listing{}, err
@@ -72,6 +72,9 @@ func (p *Proxy) List(ctx context.Context, c *Call, r ListRequest) (Listing, erro
 
 // list merges the mounts that reach into the prefix. Every path is decided before it is shown.
 func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listing, error) {
+	if !p.room(t) {
+		return Listing{}, overloaded()
+	}
 	streams, err := p.streams(ctx, t, r)
 	if err != nil {
 		return Listing{}, err
@@ -115,7 +118,7 @@ func (p *Proxy) listable(ctx context.Context, t *transaction, m *mount, path sec
 	if p.fresh.revoked.Load().check(t.token, path, t.rec.Time) != nil {
 		return false
 	}
-	t.req.Path, t.req.Mount, t.req.Labels = path, m.Path.String(), p.labels(m, path)
+	t.req.Path, t.req.Mount, t.req.Labels = path, m.Path.String(), t.rules.labels(m, path)
 	return p.ask(ctx, t).Effect == policy.Allow
 }
 

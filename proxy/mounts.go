@@ -214,7 +214,7 @@ func Classify(r *policy.Request, mounts []Mount, rules []LabelRule) {
 	r.Labels = labels(rules, m, r.Path)
 }
 
-func (p *Proxy) labels(m *mount, path secret.Path) []policy.Pair { return labels(p.rules, m, path) }
+func (s *ruleSet) labels(m *mount, path secret.Path) []policy.Pair { return labels(s.Labels, m, path) }
 
 // labels are the mount's, then those of each rule in order; a later one wins. They are sorted by name.
 func labels(rules []LabelRule, m *mount, path secret.Path) []policy.Pair {

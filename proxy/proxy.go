@@ -43,6 +43,7 @@ type Config struct {
 	Audit      *audit.Log
 	Mounts     []Mount
 	Labels     []LabelRule
+	Limits     Limits
 
 	Check    time.Duration // how old a generation check may be in the mode bounded; 0 means 1 s
 	MaxBlind time.Duration // how long to serve without being able to check; 0 means not at all
@@ -54,29 +55,35 @@ type Config struct {
 
 // Proxy is the decision path. Its methods are safe for concurrent use.
 type Proxy struct {
-	region   string
-	verifier *identity.Verifier
-	policy   atomic.Pointer[Authorizer]
-	cache    *cache.Cache
-	audit    *audit.Log
-	mounts   *mountTable
-	rules    []LabelRule
-	fresh    *freshness
-	outbox   []*outbox
-	started  atomic.Bool
-	wall     func() time.Time
-	mono     func() time.Duration
-	log      *slog.Logger
-	pool     sync.Pool // of *transaction
+	region  string
+	rules   atomic.Pointer[ruleSet]
+	cache   *cache.Cache
+	audit   *audit.Log
+	mounts  *mountTable
+	fresh   *freshness
+	outbox  []*outbox
+	started atomic.Bool
+	wall    func() time.Time
+	mono    func() time.Duration
+	log     *slog.Logger
+	pool    sync.Pool // of *transaction
+
+	inFlight   atomic.Int64 // requests that Enter admitted
+	sources    *buckets
+	principals *buckets
 }
 
 // New validates c. It does no I/O: Start does.
 func New(c Config) (*Proxy, error) {
 	switch {
-	case c.Verifier == nil, c.Authorizer == nil, c.Cache == nil, c.State == nil, c.Audit == nil:
-		return nil, errors.New("proxy: verifier, authorizer, cache, state and audit are required")
+	case c.Cache == nil, c.State == nil, c.Audit == nil:
+		return nil, errors.New("proxy: cache, state and audit are required")
 	case c.Check < 0:
 		return nil, errors.New("proxy: the check interval must not be negative")
+	}
+	rules := Rules{Verifier: c.Verifier, Authorizer: c.Authorizer, Labels: c.Labels, Limits: c.Limits}
+	if err := rules.check(); err != nil {
+		return nil, err
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
@@ -93,10 +100,10 @@ func New(c Config) (*Proxy, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	p := &Proxy{
-		region: c.Region, verifier: c.Verifier, cache: c.Cache, audit: c.Audit, mounts: mounts, rules: c.Labels,
-		wall: c.Wall, mono: c.Mono, log: c.Logger,
+		region: c.Region, cache: c.Cache, audit: c.Audit, mounts: mounts, wall: c.Wall, mono: c.Mono, log: c.Logger,
+		sources: newBuckets(), principals: newBuckets(),
 	}
-	p.policy.Store(&c.Authorizer)
+	p.rules.Store(newRuleSet(rules))
 	p.fresh = newFreshness(c, c.Cache)
 	p.outbox = newOutboxes(mounts, p.fresh, c.Wall)
 	return p, nil
@@ -118,7 +125,7 @@ func (p *Proxy) Start(ctx context.Context) error {
 }
 
 // Ready says why the proxy cannot serve now: it has not started, the audit sink does not take records, or the state is unknown for
-// longer than max_blind. It is nil when it can.
+// longer than max_blind. It is nil when it can. There always is a policy.
 func (p *Proxy) Ready() error {
 	if !p.started.Load() {
 		return errors.New("not started")

@@ -109,6 +109,9 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 	if t.restricted() {
 		ttl.Stale = 0
 	}
+	if !p.room(t) && !p.cache.Has(key, ttl) {
+		return Answer{}, overloaded()
+	}
 	entry, err := p.cache.Get(ctx, key, ttl, m.load)
 	if err != nil {
 		return Answer{}, err

@@ -38,7 +38,7 @@ secret in it. It prints a curl line that works. Everything stays in the director
 			if err := devdir.Create(dir, f.listen); err != nil {
 				return err
 			}
-			return runServer(cmd.Context(), filepath.Join(dir, devdir.ConfigFile), f, func(r *running) error {
+			return runServer(cmd.Context(), filepath.Join(dir, devdir.ConfigFile), f, nil, func(r *running) error {
 				return devdir.Once(dir, func() error { return seed(cmd.Context(), r) })
 			}, func(r *running) error { return greet(cmd.OutOrStdout(), r) })
 		},

@@ -44,15 +44,15 @@ func group(use, short string, sub ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// logger writes to stderr; nothing secret ever gets there.
-func logger(level, format string) (*slog.Logger, error) {
-	var l slog.Level
+// logger writes to stderr, from a level on that can be changed; nothing secret ever gets there.
+func logger(level, format string) (*slog.Logger, *slog.LevelVar, error) {
+	l := new(slog.LevelVar)
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, usage("--log-level %q: want debug, info, warn or error", level)
+		return nil, nil, usage("--log-level %q: want debug, info, warn or error", level)
 	}
 	options := &slog.HandlerOptions{Level: l}
 	if format == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+		return slog.New(slog.NewTextHandler(os.Stderr, options)), l, nil
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	return slog.New(slog.NewJSONHandler(os.Stderr, options)), l, nil
 }

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +39,9 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run a server",
-		Args:  args(0, 0, "keyhole serve --config FILE"),
+		Long: `Run a server until SIGINT or SIGTERM. It takes policies, keys, labels, limits, the log level and certificates
+anew when a file changes, and on SIGHUP; a configuration that is not good is refused, and the log says why.`,
+		Args: args(0, 0, "keyhole serve --config FILE"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				file = os.Getenv("KEYHOLE_CONFIG")
@@ -45,8 +49,11 @@ func serveCommand() *cobra.Command {
 			if file == "" {
 				return usage("no configuration; use --config FILE or KEYHOLE_CONFIG")
 			}
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
 			nothing := func(*running) error { return nil }
-			return runServer(cmd.Context(), file, f, nothing, nothing)
+			return runServer(cmd.Context(), file, f, hangup, nothing, nothing)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (KEYHOLE_CONFIG)")
@@ -61,14 +68,15 @@ type running struct {
 	native string // URL
 }
 
-// runServer loads, locks, builds, listens, then serves until ctx is done. prepare runs before anybody is told where the
-// server is, greet after.
-func runServer(ctx context.Context, file string, f serverFlags, prepare, greet func(*running) error) (err error) {
-	c, err := full.Drivers().Load(file, f.environ())
+// runServer loads, locks, builds, listens, then serves until ctx is done, reloading when the files change or when reload
+// receives. prepare runs before anybody is told where the server is, greet after.
+func runServer(ctx context.Context, file string, f serverFlags, reload <-chan os.Signal, prepare, greet func(*running) error) (err error) {
+	source := full.Drivers().Source(file, f.environ())
+	c, err := source.Load()
 	if err != nil {
 		return err
 	}
-	log, err := logger(c.Log.Level, c.Log.Format)
+	log, level, err := logger(c.Log.Level, c.Log.Format)
 	if err != nil {
 		return err
 	}
@@ -87,7 +95,7 @@ func runServer(ctx context.Context, file string, f serverFlags, prepare, greet f
 		// Little is live and much is short-lived: collecting less often costs some memory and saves a tenth of the time.
 		debug.SetGCPercent(400)
 	}
-	a, err := app.New(ctx, c, full.Drivers(), app.Options{Logger: log})
+	a, err := app.New(ctx, c, full.Drivers(), app.Options{Logger: log, Level: level})
 	if err != nil {
 		return err
 	}
@@ -99,10 +107,7 @@ func runServer(ctx context.Context, file string, f serverFlags, prepare, greet f
 	if err != nil {
 		return err
 	}
-	where := devdir.Server{PID: os.Getpid(), Native: urlOf(s.NativeAddr())}
-	if admin := s.AdminAddr(); admin != nil {
-		where.Admin = urlOf(admin)
-	}
+	where := devdir.Server{PID: os.Getpid(), Native: s.NativeURL(), Admin: s.AdminURL()}
 	r := &running{app: a, config: c, native: where.Native}
 	if err := prepare(r); err != nil {
 		return errors.Join(err, s.Close())
@@ -115,20 +120,18 @@ func runServer(ctx context.Context, file string, f serverFlags, prepare, greet f
 	if err := greet(r); err != nil {
 		return errors.Join(err, s.Close())
 	}
-	warnPlainHTTP(log, s.NativeAddr())
+	if c.Listen.Native.TLS == nil {
+		warnPlainHTTP(log, s.NativeAddr())
+	}
 	log.Info("serving", "native", where.Native, "admin", where.Admin, "policy", a.PolicyDigest(), "version", version())
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { a.Watch(watching, source, reload) })
 	err = s.Serve(ctx)
+	stop()
+	watch.Wait()
 	log.Info("stopped")
 	return err
-}
-
-// urlOf is where this machine reaches a listener: one on all addresses is on loopback too.
-func urlOf(a net.Addr) string {
-	host := a.String()
-	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
-		host = net.JoinHostPort("127.0.0.1", strconv.Itoa(t.Port))
-	}
-	return "http://" + host
 }
 
 // environ lets flags override the file the way variables do: with the same checks and the same errors.

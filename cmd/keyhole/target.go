@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -118,10 +117,11 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		return nil, err
 	}
 	if lock == nil {
-		// A server of this machine is never reached through a proxy, whatever the environment says: the token would be too.
-		direct := http.DefaultTransport.(*http.Transport).Clone()
-		direct.Proxy = nil
-		return newClient(server.Native, token, direct)
+		transport, err := serverTransport(c)
+		if err != nil {
+			return nil, err
+		}
+		return newClient(server.Native, token, transport)
 	}
 	a, err := app.New(ctx, c, full.Drivers(), app.Options{Surface: "cli"})
 	if err == nil {

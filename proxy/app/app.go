@@ -7,11 +7,14 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -31,6 +34,7 @@ type Options struct {
 	Wall    func() time.Time     // nil: time.Now
 	Mono    func() time.Duration // nil: the runtime's monotonic clock
 	Logger  *slog.Logger         // nil: discard
+	Level   *slog.LevelVar       // of Logger, set by log.level of a configuration that is reloaded; nil: it stays
 }
 
 // App is everything behind the listeners.
@@ -38,10 +42,20 @@ type App struct {
 	Proxy  *proxy.Proxy
 	Native *httpapi.Native
 
-	config  *config.Config
-	policy  *wasm.Chain
-	log     *slog.Logger
-	closers []func() error
+	drivers  Drivers
+	options  Options
+	log      *slog.Logger
+	audit    *audit.Log
+	jwks     atomic.Pointer[[]byte]
+	tls      atomic.Pointer[tls.Config] // of the native listener, nil where it has none or is not open
+	inFlight atomic.Int64               // limits.max_in_flight
+	closers  []func() error
+	closed   chan struct{}
+	retiring sync.WaitGroup // of policies that a reload has replaced
+
+	mu     sync.Mutex // held by a reload, so that there is one at a time
+	config *config.Config
+	policy *wasm.Chain
 }
 
 // New builds the parts. The App must be closed. Start comes before the first request.
@@ -58,13 +72,13 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{config: c, log: o.Logger}
+	a := &App{config: c, drivers: d, options: o, log: o.Logger, closed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	b := builder{app: a, env: Env{Config: c, Getenv: o.Getenv, Wall: o.Wall, Logger: o.Logger}, drivers: d, options: o}
+	b := a.builder(c)
 	if err := b.build(ctx); err != nil {
 		return nil, err
 	}
@@ -75,10 +89,19 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 func (a *App) Start(ctx context.Context) error { return a.Proxy.Start(ctx) }
 
 // PolicyDigest names what decides.
-func (a *App) PolicyDigest() string { return a.policy.Digest() }
+func (a *App) PolicyDigest() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.policy.Digest()
+}
 
-// Close closes every part, the audit log last but for its sink, so that it is sealed.
+// Close closes every part, the audit log last but for its sink, so that it is sealed. No reload may be under way.
 func (a *App) Close() error {
+	if a.closers == nil {
+		return nil
+	}
+	close(a.closed)
+	a.retiring.Wait()
 	var errs []error
 	for _, c := range slices.Backward(a.closers) {
 		errs = append(errs, c())
@@ -97,6 +120,11 @@ type builder struct {
 	cursorKey [32]byte // derived from the audit key, so that cursors outlive a restart
 }
 
+func (a *App) builder(c *config.Config) *builder {
+	env := Env{Config: c, Getenv: a.options.Getenv, Wall: a.options.Wall, Logger: a.options.Logger}
+	return &builder{app: a, env: env, drivers: a.drivers, options: a.options}
+}
+
 func (b *builder) closing(c func() error) { b.app.closers = append(b.app.closers, c) }
 
 func (b *builder) build(ctx context.Context) error {
@@ -105,13 +133,14 @@ func (b *builder) build(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	verifier, jwks, err := b.identity()
+	b.app.audit = log
+	r, err := b.ruling(ctx)
 	if err != nil {
-		return fmt.Errorf("identity: %w", err)
+		return err
 	}
-	if b.app.policy, err = b.policy(ctx); err != nil {
-		return fmt.Errorf("policy: %w", err)
-	}
+	b.app.policy = r.policy
+	b.closing(func() error { return b.app.policy.Close(context.WithoutCancel(ctx)) })
+	b.app.publish(r)
 	store, err := b.state()
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
@@ -125,8 +154,8 @@ func (b *builder) build(ctx context.Context) error {
 		return fmt.Errorf("cache: %w", err)
 	}
 	b.app.Proxy, err = proxy.New(proxy.Config{
-		Region: c.Region, Verifier: verifier, Authorizer: b.app.policy, Cache: values, State: store, Audit: log,
-		Mounts: mounts, Labels: labelRules(c.Labels), Check: c.State.Check, MaxBlind: c.State.MaxBlind,
+		Region: c.Region, Verifier: r.rules.Verifier, Authorizer: r.policy, Labels: r.rules.Labels, Limits: r.rules.Limits,
+		Cache: values, State: store, Audit: log, Mounts: mounts, Check: c.State.Check, MaxBlind: c.State.MaxBlind,
 		Wall: b.options.Wall, Mono: b.options.Mono, Logger: b.options.Logger,
 	})
 	if err != nil {
@@ -134,7 +163,7 @@ func (b *builder) build(ctx context.Context) error {
 	}
 	b.closing(b.app.Proxy.Close)
 	b.app.Native, err = httpapi.NewNative(httpapi.Config{
-		Proxy: b.app.Proxy, JWKS: func() []byte { return jwks }, TrustedProxies: c.Listen.TrustedProxies,
+		Proxy: b.app.Proxy, JWKS: func() []byte { return *b.app.jwks.Load() }, TrustedProxies: c.Listen.TrustedProxies,
 		Surface: b.options.Surface, CursorKey: b.cursorKey, Logger: b.options.Logger,
 	})
 	return err

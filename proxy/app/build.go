@@ -103,7 +103,7 @@ func (b *builder) signs(keys *identity.KeySet) error {
 	return nil
 }
 
-// policy loads the chain.
+// policy loads the chain. The caller closes it.
 func (b *builder) policy(ctx context.Context) (*wasm.Chain, error) {
 	c := b.env.Config.Policy
 	chain := c.Chain
@@ -122,13 +122,9 @@ func (b *builder) policy(ctx context.Context) (*wasm.Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	loaded, err := wasm.New(ctx, wasm.Config{
+	return wasm.New(ctx, wasm.Config{
 		Modules: modules, Isolation: wasm.Isolation(c.Isolation), Native: native, Logger: b.env.Logger,
 	})
-	if err == nil {
-		b.closing(func() error { return loaded.Close(context.WithoutCancel(ctx)) })
-	}
-	return loaded, err
 }
 
 func (b *builder) policyCode(p config.PolicyRef) ([]byte, error) {

@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/httpapi"
@@ -20,6 +22,8 @@ const (
 	drainTimeout      = 15 * time.Second
 )
 
+const nativeKey = "listen.native"
+
 // Server is the listeners of a running app.
 type Server struct {
 	app     *App
@@ -31,10 +35,19 @@ type Server struct {
 
 // Listen opens every configured listener, so that a port in use is an error before anything is served.
 func (a *App) Listen() (*Server, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	l := a.config.Listen
 	s := &Server{app: a}
+	if l.Native.TLS != nil {
+		c, err := a.builder(a.config).serverTLS()
+		if err != nil {
+			return nil, fmt.Errorf("listen.native.tls: %w", err)
+		}
+		a.tls.Store(c)
+	}
 	var err error
-	if s.native, err = s.open("listen.native", l.Native.Address, a.Native); err != nil {
+	if s.native, err = s.open(nativeKey, l.Native.Address, a.Native); err != nil {
 		return nil, err
 	}
 	if l.Admin != "" {
@@ -51,9 +64,15 @@ func (s *Server) open(key, address string, h http.Handler) (net.Listener, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: listening on %s: %w; stop what holds it or choose another address", key, address, err)
 	}
+	bound := newBoundListener(ln, s.app.maxConnections, s.app.log)
+	ln = bound
+	if key == nativeKey && s.app.tls.Load() != nil {
+		ln = tls.NewListener(ln, s.app.listenerTLS())
+	}
 	s.lns = append(s.lns, ln)
 	s.servers = append(s.servers, &http.Server{
-		Handler: h,
+		ConnState: bound.connState,
+		Handler:   h,
 		// "OPTIONS *" is an unknown route like any other.
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            readHeaderTimeout,
@@ -70,12 +89,28 @@ func (s *Server) open(key, address string, h http.Handler) (net.Listener, error)
 // NativeAddr is where the native API answers.
 func (s *Server) NativeAddr() net.Addr { return s.native.Addr() }
 
-// AdminAddr is where the admin listener answers, nil where it is off.
-func (s *Server) AdminAddr() net.Addr {
-	if s.admin == nil {
-		return nil
+// NativeURL is where this machine reaches the native API: over HTTPS where the listener has a certificate.
+func (s *Server) NativeURL() string {
+	if s.app.tls.Load() != nil {
+		return "https://" + reachable(s.native.Addr())
 	}
-	return s.admin.Addr()
+	return "http://" + reachable(s.native.Addr())
+}
+
+// AdminURL is where this machine reaches the admin listener, "" where it is off.
+func (s *Server) AdminURL() string {
+	if s.admin == nil {
+		return ""
+	}
+	return "http://" + reachable(s.admin.Addr())
+}
+
+// reachable is an address to dial: what listens on all addresses is on loopback too.
+func reachable(a net.Addr) string {
+	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(t.Port))
+	}
+	return a.String()
 }
 
 // Serve answers until ctx is done, then lets the requests under way finish and returns nil. It closes the listeners, not

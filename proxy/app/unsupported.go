@@ -22,11 +22,8 @@ func unsupported(c *config.Config) error {
 	}
 	refuse(c.Listen.AWS.Address != "", "listen.aws", "the AWS dialect")
 	refuse(c.Listen.Vault.Address != "", "listen.vault", "the Vault dialect")
-	refuse(c.Listen.Native.TLS != nil, "listen.native.tls", "TLS on the listener")
 	refuse(len(c.Identity.Trust) > 0, "identity.trust", "taking tokens of other issuers")
 	refuse(c.Cache.SecondLevel.Enabled, "cache.second_level.enabled", "the second cache level")
-	refuse(c.Limits.RequestsPerSecond > 0, "limits.requests_per_second", "rate limiting")
-	refuse(c.Limits.PerPrincipal > 0, "limits.per_principal", "rate limiting")
 	refuse(c.Telemetry.OTLP != "", "telemetry.otlp", "OTLP export")
 	for i, p := range c.Policy.Chain {
 		if _, ok := policies.Builtin(p.Bundle.Name); p.Bundle.Scheme == "builtin" && !ok {

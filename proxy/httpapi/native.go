@@ -94,9 +94,23 @@ func (n *Native) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = headerPrivate
 	h["X-Content-Type-Options"] = headerNosniff
-	if err := n.route(w, r); err != nil {
+	if err := n.admitted(w, r); err != nil {
 		writeError(w, err)
 	}
+}
+
+// admitted routes what the proxy has room for. Whoever asks how the server is gets an answer when it is busy, too: it is
+// no reason to start another in its place.
+func (n *Native) admitted(w http.ResponseWriter, r *http.Request) error {
+	switch r.URL.Path {
+	case "/healthz", "/readyz", "/.well-known/jwks.json":
+		return n.route(w, r)
+	}
+	if err := n.proxy.Enter(r.ContentLength != 0); err != nil {
+		return err
+	}
+	defer n.proxy.Leave()
+	return n.route(w, r)
 }
 
 // The same slices serve every answer: net/http only reads them.

@@ -24,6 +24,7 @@ type Options struct {
 	Wall     func() time.Time // nil: time.Now
 	Mono     func() time.Duration
 	Logger   *slog.Logger
+	Level    *slog.LevelVar                // of Logger, as a reload sets it
 	Drivers  func(app.Drivers) app.Drivers // changes the drivers, such as to make one fail
 }
 
@@ -49,7 +50,7 @@ func NewServer(t testing.TB, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.New(context.Background(), c, drivers, app.Options{Wall: o.Wall, Mono: o.Mono, Logger: o.Logger})
+	a, err := app.New(context.Background(), c, drivers, app.Options{Wall: o.Wall, Mono: o.Mono, Logger: o.Logger, Level: o.Level})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,121 @@
+package app
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// How many connections may be open: a multiple of the requests that are served at one time, since most are idle.
+const (
+	connectionsPerRequest = 4
+	leastConnections      = 64
+)
+
+func (a *App) maxConnections() int {
+	return max(leastConnections, connectionsPerRequest*int(a.inFlight.Load()))
+}
+
+// boundListener bounds the open connections. At the bound a new one takes the place of the one that has been idle
+// longest, so that whoever hoards connections does not keep others out; where none is idle the new one is closed at once.
+type boundListener struct {
+	net.Listener
+	most  func() int
+	start time.Time
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	open   map[*boundConn]struct{}
+	warned time.Duration // since start, when it was last said that the bound is reached
+}
+
+// boundConn is one open connection.
+type boundConn struct {
+	net.Conn
+	from *boundListener
+	idle atomic.Int64 // since start, when it became idle; 0 while it is not
+	once sync.Once
+}
+
+func newBoundListener(ln net.Listener, most func() int, log *slog.Logger) *boundListener {
+	return &boundListener{Listener: ln, most: most, start: time.Now(), log: log, open: map[*boundConn]struct{}{}, warned: -time.Hour}
+}
+
+// Accept implements net.Listener.
+func (l *boundListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		b := &boundConn{Conn: c, from: l}
+		victim, ok := l.admit(b)
+		if victim != nil {
+			_ = victim.Close()
+		}
+		if ok {
+			return b, nil
+		}
+		_ = c.Close()
+	}
+}
+
+// admit enters b, in the place of the victim where there is one.
+func (l *boundListener) admit(b *boundConn) (victim *boundConn, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= l.most() {
+		if now := time.Since(l.start); now-l.warned > time.Minute {
+			l.warned = now
+			l.log.Warn("as many connections are open as limits.max_in_flight permits; idle ones are closed for new ones", "open", len(l.open))
+		}
+		if victim = l.longestIdleLocked(); victim == nil {
+			return nil, false // every one is in use, or the one that was not is again
+		}
+		delete(l.open, victim)
+	}
+	l.open[b] = struct{}{}
+	return victim, true
+}
+
+func (l *boundListener) longestIdleLocked() (longest *boundConn) {
+	since := int64(0)
+	for c := range l.open {
+		if idle := c.idle.Load(); idle > 0 && (longest == nil || idle < since) {
+			longest, since = c, idle
+		}
+	}
+	if longest != nil && !longest.idle.CompareAndSwap(since, 0) {
+		return nil
+	}
+	return longest
+}
+
+// Close implements net.Conn.
+func (c *boundConn) Close() error {
+	c.once.Do(func() {
+		c.from.mu.Lock()
+		delete(c.from.open, c)
+		c.from.mu.Unlock()
+	})
+	return c.Conn.Close()
+}
+
+// connState is the http.Server's hook that says which connections are idle: those between two requests.
+func (l *boundListener) connState(c net.Conn, s http.ConnState) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	b, ok := c.(*boundConn)
+	switch {
+	case !ok:
+	case s == http.StateIdle:
+		b.idle.Store(max(1, int64(time.Since(l.start))))
+	case s == http.StateActive:
+		b.idle.Store(0)
+	}
+}

@@ -1,0 +1,61 @@
+package app_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
+)
+
+// Every request gives its place back, whatever becomes of it; while all are taken, only questions about the server itself
+// are answered.
+func TestPlacesInFlight(t *testing.T) {
+	s, token := seeded(t, proxytest.Options{Document: proxytest.Document + "limits: {max_in_flight: 1}\n"})
+	for _, r := range [][2]string{
+		{http.MethodGet, known},
+		{http.MethodGet, "/v1/secrets/bad//path"},
+		{http.MethodPost, known},
+		{http.MethodGet, "/nowhere"},
+		{http.MethodGet, "/v1/whoami"},
+		{http.MethodGet, "/v1/secrets/web/production/MISSING"},
+		{http.MethodGet, known},
+	} {
+		if code, body := do(t, s, token, r[0], r[1], ""); code == 503 {
+			t.Errorf("%s %s: %s", r[0], r[1], body)
+		}
+	}
+	if err := s.App.Proxy.Enter(false); err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string]int{known: 503, "/v1/whoami": 503, "/healthz": 200, "/readyz": 200, "/.well-known/jwks.json": 200} {
+		code, body := do(t, s, token, http.MethodGet, target, "")
+		if code != want || want == 503 && !strings.Contains(body, `"code":"overloaded"`) {
+			t.Errorf("%s: got %d %s, want %d", target, code, body, want)
+		}
+	}
+	s.App.Proxy.Leave()
+	if code, _ := do(t, s, token, http.MethodGet, known, ""); code != 200 {
+		t.Errorf("afterwards: got %d", code)
+	}
+}
+
+// The limits hold over HTTP as they are documented: 429, Retry-After in whole seconds, and the same in milliseconds.
+func TestRateLimitedAnswer(t *testing.T) {
+	s, token := seeded(t, proxytest.Options{Document: proxytest.Document + "limits: {requests_per_second: 2}\n"})
+	if code, _ := do(t, s, token, http.MethodGet, known, ""); code != 200 {
+		t.Fatalf("the second request: got %d", code)
+	}
+	req, err := http.NewRequest(http.MethodGet, "http://in-process.invalid"+known, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer no token at all")
+	resp, err := s.App.InProcess().RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "1" || resp.Header.Get("X-Keyhole-Decision") == "" {
+		t.Errorf("got %s with %v", resp.Status, resp.Header)
+	}
+}

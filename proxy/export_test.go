@@ -1,0 +1,24 @@
+package proxy
+
+import "time"
+
+// MaxBuckets is how many callers' rates are remembered at the most.
+const MaxBuckets = maxBuckets
+
+// Buckets are the token buckets behind the rate limits.
+type Buckets struct{ b *buckets }
+
+func NewBuckets() Buckets { return Buckets{newBuckets()} }
+
+func (b Buckets) Source(address string) uint64 { return b.b.source(address) }
+
+func (b Buckets) Take(key uint64, rate int, now time.Duration) time.Duration {
+	return b.b.take(key, rate, now)
+}
+
+func (b Buckets) Len() (n int) {
+	for i := range b.b.shards {
+		n += len(b.b.shards[i].young) + len(b.b.shards[i].old)
+	}
+	return n
+}
