@@ -106,8 +106,8 @@ func TestDamagedAndForeignFiles(t *testing.T) {
 		}, `did you mean "cache"?`},
 		"a setting that is not supported": {func(t *testing.T, dir string) {
 			file := filepath.Join(dir, devdir.ConfigFile)
-			replace(t, file, append(read(t, file), "limits: {per_principal: 5}\n"...))
-		}, "limits.per_principal"},
+			replace(t, file, append(read(t, file), "telemetry: {otlp: \"http://127.0.0.1:4318\"}\n"...))
+		}, "telemetry.otlp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
