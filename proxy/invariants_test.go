@@ -91,8 +91,8 @@ func TestI1OutcomeThatCannotBeRecorded(t *testing.T) {
 	close(leave) // the outcome
 	err := <-result
 	var e *proxy.Error
-	if !errors.As(err, &e) || e.Code != api.AuditUnavailable || e.Decision == "" {
-		t.Fatalf("got %v, want audit_unavailable with the decision", err)
+	if !errors.As(err, &e) || e.Code != api.AuditUnavailable || e.Decision == "" || e.RetryAfter != time.Second {
+		t.Fatalf("got %v, want audit_unavailable with the decision and when to come again", err)
 	}
 	report, err := audit.Verify(h.sink.Sources(), audit.VerifyOptions{PublicKey: publicKey(h)})
 	if err != nil || len(report.OpenIntents) != 1 || report.OpenIntents[0].ID != e.Decision {

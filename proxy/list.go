@@ -189,7 +189,7 @@ func (s *stream) fill(ctx context.Context) error {
 	for len(s.page) == 0 && !s.ended {
 		items, err := s.mount.lister.List(ctx, s.prefix, s.after, pageSize)
 		if err != nil {
-			return err
+			return explained(err)
 		}
 		s.ended = len(items) < pageSize
 		for _, it := range items {

@@ -29,13 +29,16 @@ func (s *stream) collectFields(ctx context.Context, scopes policy.Scopes, r List
 	for after := ""; ; {
 		items, err := s.mount.lister.List(ctx, prefix, after, pageSize)
 		if err != nil {
-			return err
+			return explained(err)
 		}
 		for _, it := range items {
 			after = it.Name
 			path, ok := s.mount.path(it.Name)
 			if !ok || !scopes.CanMatchUnder(policy.List, path) || path.String()+"/~" < r.After {
 				continue
+			}
+			if !path.Under(r.Prefix) && !r.Prefix.Under(path) {
+				continue // a neighbour of what the prefix names
 			}
 			if reads++; reads > maxFieldObjects {
 				return fail(api.InvalidRequest, fmt.Sprintf("more than %d objects hold the fields under this prefix; ask for a longer one", maxFieldObjects))
