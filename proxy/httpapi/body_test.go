@@ -212,3 +212,34 @@ func TestACursorIsSealed(t *testing.T) {
 		t.Errorf("got %q (%q, %v), want what only the server can read, and never twice", first, raw, err)
 	}
 }
+
+// Nor does its length: a path that is not shown stands before the one that is, and the cursor is as long as without it.
+func TestACursorTellsNothingByItsLength(t *testing.T) {
+	n, s := native(t)
+	writer := token(t, s)
+	for _, name := range []string{"A", "Z"} {
+		ask(n, httptest.NewRecorder(), writer, http.MethodPut, "/v1/secrets/web/preview/"+name, strings.NewReader(`{"value":"x"}`))
+	}
+	lister := proxytest.Issuer(s.Config)(t, map[string]string{"scope": "list:web/preview/A list:web/preview/Z"})
+	page := func(query string) (string, string) {
+		w := httptest.NewRecorder()
+		ask(n, w, lister, http.MethodGet, "/v1/secrets?prefix=web/preview&limit=1"+query, nil)
+		var answer struct {
+			Data     []struct{ Path string }
+			NextPage string `json:"next_page"`
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || len(answer.Data) != 1 {
+			t.Fatalf("got %s (%v), want one path", w.Body, err)
+		}
+		return answer.Data[0].Path, answer.NextPage
+	}
+	_, without := page("")
+	ask(n, httptest.NewRecorder(), writer, http.MethodPut, "/v1/secrets/web/preview/HIDDEN_NAME", strings.NewReader(`{"value":"x"}`))
+	_, with := page("")
+	if len(with) != len(without) {
+		t.Errorf("the cursor has %d bytes, and %d where a path that is not shown stands before it", len(without), len(with))
+	}
+	if last, next := page("&page=" + with); last != "web/preview/Z" || next != "" {
+		t.Errorf("it continues with %q and %q, want web/preview/Z and no more", last, next)
+	}
+}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/base64"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -11,7 +12,9 @@ import (
 // with the prefix that it belongs to.
 
 func (n *Native) sealCursor(path string, prefix secret.Path) string {
-	return base64.RawURLEncoding.EncodeToString(n.cursors.Seal(nil, nil, []byte(path), cursorData(prefix)))
+	padded := make([]byte, secret.MaxPathBytes)
+	copy(padded, path)
+	return base64.RawURLEncoding.EncodeToString(n.cursors.Seal(nil, nil, padded, cursorData(prefix)))
 }
 
 func (n *Native) openCursor(s string, prefix secret.Path) (string, error) {
@@ -19,7 +22,7 @@ func (n *Native) openCursor(s string, prefix secret.Path) (string, error) {
 	if err == nil {
 		var path []byte
 		if path, err = n.cursors.Open(nil, nil, sealed, cursorData(prefix)); err == nil {
-			return string(path), nil
+			return string(bytes.TrimRight(path, "\x00")), nil
 		}
 	}
 	return "", fail(api.InvalidRequest, "page is not the next_page of an earlier answer for this prefix; start over without it")
