@@ -59,3 +59,13 @@ func TestRateLimitedAnswer(t *testing.T) {
 		t.Errorf("got %s with %v", resp.Status, resp.Header)
 	}
 }
+
+// A listener that is off is not opened anywhere: least of all on every address, where plain HTTP would need leave.
+func TestNoServerWithoutAnAddress(t *testing.T) {
+	s := proxytest.NewServer(t, proxytest.Options{Document: strings.Replace(proxytest.Document, `native: "127.0.0.1:0"`, `native: ""`, 1)})
+	srv, err := s.App.Listen()
+	if err == nil {
+		t.Errorf("listening on %s, want an error", srv.NativeAddr())
+		_ = srv.Close()
+	}
+}

@@ -38,6 +38,10 @@ func (a *App) Listen() (*Server, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := a.config.Listen
+	if l.Native.Address == "" {
+		// The network would take "" for any port on every address of the machine.
+		return nil, fmt.Errorf("%s: it is off, and a server has nothing else to serve; give HOST:PORT", nativeKey)
+	}
 	s := &Server{app: a}
 	if l.Native.TLS != nil {
 		c, err := a.builder(a.config).serverTLS()
