@@ -137,15 +137,19 @@ func (p *Proxy) streams(ctx context.Context, t *transaction, r ListRequest) ([]*
 	var out []*stream
 	for _, m := range p.mounts.all {
 		s := &stream{mount: m}
+		from := m.Path
 		switch {
 		case m.lister == nil:
 			continue
 		case m.Path.Under(r.Prefix):
 			s.prefix = m.At
 		case r.Prefix.Under(m.Path):
-			s.prefix = join(m.At, r.Prefix.Rel(m.Path))
+			from, s.prefix = r.Prefix, join(m.At, r.Prefix.Rel(m.Path))
 		default:
 			continue
+		}
+		if !t.req.Principal.Scopes.CanMatchUnder(policy.List, from) {
+			continue // nothing of it can be shown: neither how much there is nor how its upstream is may be told
 		}
 		if m.Layout == Fields {
 			if err := s.collectFields(ctx, t.req.Principal.Scopes, r); err != nil {

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -211,4 +212,30 @@ func TestListingFieldsOfTooManyObjects(t *testing.T) {
 	if strings.Contains(h.sink.Text(), canary) {
 		t.Error("a record holds a value")
 	}
+}
+
+// A mount that no list scope reaches into is not asked: its failure would be told, and be the caller's.
+func TestListingAsksOnlyMountsInScope(t *testing.T) {
+	mine, other := &shelf{names: []string{"KEY"}}, &brokenShelf{}
+	ttl := cache.TTL{Soft: 1, Hard: 1}
+	h := newHarness(t, func(c *proxy.Config) {
+		c.Mounts = []proxy.Mount{
+			{Path: path(t, "mine"), Upstream: mine, UpstreamName: "a", TTL: ttl},
+			{Path: path(t, "other"), Upstream: other, UpstreamName: "b", TTL: ttl},
+		}
+	})
+	got, err := h.List(t.Context(), h.call(t, "list:mine/*"), proxy.ListRequest{Limit: 10})
+	if err != nil || len(got.Items) != 1 {
+		t.Errorf("got %v, %v, want the one path in scope", got.Items, err)
+	}
+	if _, err := h.List(t.Context(), h.call(t, "list:**"), proxy.ListRequest{Limit: 10}); codeOf(t, err) != api.UpstreamError {
+		t.Errorf("with a scope for it: got %v", err)
+	}
+}
+
+// brokenShelf is an upstream whose listings fail.
+type brokenShelf struct{ vault }
+
+func (*brokenShelf) List(context.Context, string, string, int) ([]secret.Item, error) {
+	return nil, secret.ErrUnavailable
 }
