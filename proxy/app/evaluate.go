@@ -15,6 +15,9 @@ import (
 // the configuration gives its path. No vault, state or log is opened, and nothing is recorded. The principal's scopes are
 // not looked at: they come before any policy. A policy that fails shows in Decision.Fault.
 func Evaluate(ctx context.Context, c *config.Config, getenv func(string) string, r policy.Request) (_ policy.Decision, _ policy.Request, err error) {
+	if err := unsupported(c); err != nil {
+		return policy.Decision{}, r, err // as the server would say it
+	}
 	a := &App{config: c}
 	b := builder{app: a, env: Env{Config: c, Getenv: getenv, Wall: time.Now, Logger: slog.New(slog.DiscardHandler)}}
 	defer func() { err = errors.Join(err, a.Close()) }()
