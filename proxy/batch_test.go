@@ -167,3 +167,39 @@ func TestBatchPanics(t *testing.T) {
 	_, err := h.batch(t, h.call(t, "read:one/*"), "one/KEY", "one/KEY")
 	t.Errorf("got %v, want a panic", err)
 }
+
+// Rules that are replaced while a batch begins decide none of it: one request, one set.
+func TestBatchIsDecidedByOneSetOfRules(t *testing.T) {
+	var base proxy.Rules
+	var replace func()
+	h := newHarness(t, func(c *proxy.Config) {
+		base = proxy.Rules{Verifier: c.Verifier}
+		wall := c.Wall
+		c.Wall = func() time.Time { // which is looked at for each item
+			if replace != nil {
+				replace()
+			}
+			return wall()
+		}
+	})
+	denies := &judge{}
+	denies.effect.Store(uint32(policy.Deny))
+	base.Authorizer = denies
+	c := h.call(t, "read:**")
+	looks := 0
+	replace = func() {
+		if looks++; looks == 2 {
+			if _, err := h.SetRules(base); err != nil {
+				t.Error(err)
+			}
+			replace = nil
+		}
+	}
+	got, err := h.batch(t, c, "one/KEY", "two/KEY", "one/KEY")
+	if err != nil || replace != nil || !slices.Equal(got, []string{canary, canary, canary}) {
+		t.Errorf("got %v, %v, want three values", got, err)
+	}
+	if _, code := h.read(t, c, "one/KEY"); code != api.PolicyDenied {
+		t.Errorf("the next request: got %q, want the new rules", code)
+	}
+}
