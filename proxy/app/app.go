@@ -22,6 +22,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/cache"
 	"github.com/keyhole-edge/keyhole/proxy/httpapi"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
 	"github.com/keyhole-edge/keyhole/wasm"
@@ -46,7 +47,7 @@ type App struct {
 	options  Options
 	log      *slog.Logger
 	audit    *audit.Log
-	jwks     atomic.Pointer[[]byte]
+	jwks     atomic.Pointer[identity.KeySet]
 	tls      atomic.Pointer[tls.Config] // of the native listener, nil where it has none or is not open
 	inFlight atomic.Int64               // limits.max_in_flight
 	closers  []func() error
@@ -163,7 +164,7 @@ func (b *builder) build(ctx context.Context) error {
 	}
 	b.closing(b.app.Proxy.Close)
 	b.app.Native, err = httpapi.NewNative(httpapi.Config{
-		Proxy: b.app.Proxy, JWKS: func() []byte { return *b.app.jwks.Load() }, TrustedProxies: c.Listen.TrustedProxies,
+		Proxy: b.app.Proxy, JWKS: b.app.publicKeys, TrustedProxies: c.Listen.TrustedProxies,
 		Surface: b.options.Surface, CursorKey: b.cursorKey, Logger: b.options.Logger,
 	})
 	return err

@@ -50,7 +50,7 @@ func (b *builder) audit() (*audit.Log, error) {
 }
 
 // identity builds the verifier of our own tokens and the key set that is published.
-func (b *builder) identity() (*identity.Verifier, []byte, error) {
+func (b *builder) identity() (*identity.Verifier, *identity.KeySet, error) {
 	c := b.env.Config.Identity
 	if c.Keys.IsZero() {
 		return nil, nil, errors.New("keys: without public keys no token can be verified; name a JWK set")
@@ -63,17 +63,13 @@ func (b *builder) identity() (*identity.Verifier, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", c.Keys, err)
 	}
-	published, err := keys.MarshalJSON()
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := b.signs(keys); err != nil {
+	if err := b.signs(keys.At(b.env.Wall())); err != nil {
 		return nil, nil, err
 	}
 	v, err := identity.New(identity.Config{
 		Issuer: c.Issuer, Audience: c.Audience, Keys: keys, MaxTTL: c.MaxTTL, Wall: b.env.Wall,
 	})
-	return v, append(published, '\n'), err
+	return v, keys, err
 }
 
 // signs makes sure that what this node signs, this node verifies: a signing key that was replaced without its public half

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/wasm"
 )
 
@@ -12,13 +13,13 @@ import (
 type ruling struct {
 	rules  proxy.Rules
 	policy *wasm.Chain // closed by whoever has the ruling
-	jwks   []byte
+	keys   *identity.KeySet
 }
 
 // ruling reads keys and policies and compiles them. On error nothing is left open.
 func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 	c := b.env.Config
-	verifier, jwks, err := b.identity()
+	verifier, keys, err := b.identity()
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
@@ -33,12 +34,22 @@ func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 				PerSource: c.Limits.RequestsPerSecond, PerPrincipal: c.Limits.PerPrincipal, InFlight: c.Limits.MaxInFlight,
 			},
 		},
-		policy: policy, jwks: jwks,
+		policy: policy, keys: keys,
 	}, nil
+}
+
+// publicKeys is the key set as others see it now: without keys that have ended.
+func (a *App) publicKeys() []byte {
+	text, err := a.jwks.Load().At(a.options.Wall()).MarshalJSON()
+	if err != nil { // what was read from JSON can be written as JSON
+		a.log.Error("the public keys cannot be written", "error", err.Error())
+		return []byte("{}\n")
+	}
+	return append(text, '\n')
 }
 
 // publish shows what of a ruling others than the decision path look at.
 func (a *App) publish(r *ruling) {
-	a.jwks.Store(&r.jwks)
+	a.jwks.Store(r.keys)
 	a.inFlight.Store(int64(r.rules.Limits.InFlight))
 }

@@ -10,7 +10,7 @@ import (
 
 // authenticate checks that the issuer signed the token. It returns the key that did, and the claims as the library reads
 // them; neither their times nor their audience have been looked at.
-func (i *issuer) authenticate(u *Unverified, token string) (*key, jwt.MapClaims, error) {
+func (i *issuer) authenticate(u *Unverified, token string, now time.Time) (*key, jwt.MapClaims, error) {
 	if u.UnsafeAlgorithm != i.algorithm {
 		return nil, nil, invalid("alg is not the one of this issuer")
 	}
@@ -18,7 +18,7 @@ func (i *issuer) authenticate(u *Unverified, token string) (*key, jwt.MapClaims,
 		return nil, nil, invalid("the header has no kid")
 	}
 	k := i.keys.Load().byID[u.UnsafeKeyID]
-	if k == nil {
+	if k == nil || !k.stands(now.Unix()) {
 		return nil, nil, ErrUnknownKey
 	}
 	if k.algorithm != i.algorithm {

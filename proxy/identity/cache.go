@@ -67,7 +67,7 @@ func (e *verification) stands(now int64) bool {
 		return false
 	}
 	k := e.issuer.keys.Load().byID[e.key.id]
-	return k == e.key || k != nil && k.equal(e.key)
+	return k != nil && k.stands(now) && (k == e.key || k.equal(e.key))
 }
 
 func (v *verifications) put(digest [sha256.Size]byte, e *verification) {

@@ -48,6 +48,12 @@ func parseJWK(n *strictjson.Node) (k key, usable bool, err error) {
 	if kty == "oct" {
 		return key{}, false, badKeys("it is symmetric: whoever verifies with it can sign")
 	}
+	if exp := n.Get("exp"); exp != nil {
+		var ok bool
+		if k.until, ok = exp.Int64(); !ok || k.until <= 0 {
+			return key{}, false, badKeys("exp is not a number of seconds since 1970")
+		}
+	}
 	verifies, err := meantToVerify(n)
 	if err != nil {
 		return key{}, false, err

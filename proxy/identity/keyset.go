@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
@@ -31,7 +33,11 @@ type key struct {
 	id        string
 	algorithm string
 	public    crypto.PublicKey // ed25519.PublicKey, *ecdsa.PublicKey or *rsa.PublicKey
+	until     int64            // seconds since 1970 from which on it verifies nothing; 0 for ever
 }
+
+// stands reports whether the key may be used at this time, in seconds since 1970.
+func (k *key) stands(now int64) bool { return k.until == 0 || now < k.until }
 
 func (k *key) equal(o *key) bool {
 	pub, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
@@ -49,14 +55,15 @@ func NewKeySet(keys ...ed25519.PublicKey) (*KeySet, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, key{id, EdDSA, pub})
+		list = append(list, key{id: id, algorithm: EdDSA, public: pub})
 	}
 	return newKeySet(list)
 }
 
 // ParseKeySet reads a JWK Set (RFC 7517, RFC 8037) of at most 256 KiB and 64 keys. The whole set is refused where it
 // holds a symmetric or private key, two keys of one kid, or a key that is weak, malformed or at odds with itself. Keys
-// for other purposes than verifying EdDSA, ES256, ES384 or RS256, and keys without kid, are left out.
+// for other purposes than verifying EdDSA, ES256, ES384 or RS256, and keys without kid, are left out. A key with exp
+// (seconds since 1970; of the JSON Web Key Parameters that OpenID Federation 1.0 registered) is used before that time only.
 func ParseKeySet(data []byte) (*KeySet, error) {
 	root, err := strictjson.Parse(data, strictjson.Limits{Bytes: MaxKeySetBytes, Depth: 8, Nodes: 16 << 10})
 	if err != nil {
@@ -101,6 +108,34 @@ func newKeySet(keys []key) (*KeySet, error) {
 	return s, nil
 }
 
+// With returns the set with one key more, under its thumbprint and without an end.
+func (s *KeySet) With(pub ed25519.PublicKey) (*KeySet, error) {
+	one, err := NewKeySet(pub)
+	if err != nil {
+		return nil, err
+	}
+	return newKeySet(append(slices.Clone(s.keys), one.keys...))
+}
+
+// Until returns the set in which the key of this kid verifies nothing from the given time on, unless it ends before
+// that already. Without such a key it is the same set.
+func (s *KeySet) Until(kid string, end time.Time) *KeySet {
+	keys := slices.Clone(s.keys)
+	for i := range keys {
+		if k := &keys[i]; k.id == kid && k.stands(end.Unix()) {
+			k.until = end.Unix()
+		}
+	}
+	out, _ := newKeySet(keys) // the kids are the same
+	return out
+}
+
+// At returns the set of the keys that verify at this time.
+func (s *KeySet) At(now time.Time) *KeySet {
+	out, _ := newKeySet(slices.DeleteFunc(slices.Clone(s.keys), func(k key) bool { return !k.stands(now.Unix()) }))
+	return out
+}
+
 // Len is the number of keys that can verify something.
 func (s *KeySet) Len() int { return len(s.keys) }
 
@@ -124,7 +159,7 @@ func (s *KeySet) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		j.Kid, j.Alg, j.Use = k.id, k.algorithm, "sig"
+		j.Kid, j.Alg, j.Use, j.Exp = k.id, k.algorithm, "sig", k.until
 		set.Keys = append(set.Keys, j)
 	}
 	return json.Marshal(set)

@@ -22,6 +22,7 @@ type jwk struct {
 	Kid string `json:"kid,omitempty"`
 	Alg string `json:"alg,omitempty"`
 	Use string `json:"use,omitempty"`
+	Exp int64  `json:"exp,omitempty"`
 }
 
 // Thumbprint is the RFC 7638 SHA-256 thumbprint of a public key (ed25519.PublicKey, *ecdsa.PublicKey on P-256 or P-384,

@@ -128,7 +128,7 @@ func (v *Verifier) verify(token string, digest [sha256.Size]byte, now time.Time)
 	if iss == nil {
 		return nil, invalid("no trusted issuer has this iss")
 	}
-	k, library, err := iss.authenticate(u, token)
+	k, library, err := iss.authenticate(u, token, now)
 	if err != nil {
 		return nil, err
 	}

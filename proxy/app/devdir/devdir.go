@@ -14,6 +14,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/app/yamlconf"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
+	"github.com/keyhole-edge/keyhole/proxy/internal/durable"
 	"github.com/keyhole-edge/keyhole/proxy/upstream/embedded"
 )
 
@@ -93,17 +94,8 @@ func makeFile(path string, content func() ([]byte, error)) error {
 		return fmt.Errorf("making %s: %w", path, err)
 	}
 	defer clear(data)
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	// Link, unlike rename, never replaces what another process made meanwhile.
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	// Create never replaces what another process made meanwhile.
+	if err := durable.Create(path, data); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil

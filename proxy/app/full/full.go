@@ -5,6 +5,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
+	"github.com/keyhole-edge/keyhole/proxy/app/vaultfile"
 	"github.com/keyhole-edge/keyhole/proxy/app/yamlconf"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
@@ -23,19 +24,12 @@ func Drivers() app.Drivers {
 }
 
 func openEmbedded(e app.Env, u config.Upstream) (secret.Upstream, error) {
-	text, err := e.Resolve(u.Embedded.Key)
+	f := vaultfile.Of(e.Config, "", *u.Embedded, e.Getenv)
+	v, err := f.Open(embedded.Config{Wall: e.Wall, Logger: e.Logger})
 	if err != nil {
-		return nil, err
+		return nil, app.NameHolder(f.Path, err, embedded.ErrLocked)
 	}
-	defer clear(text)
-	key, err := embedded.ParseKey(text)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(key)
-	path := e.Config.Abs(u.Embedded.Path)
-	v, err := embedded.Open(embedded.Config{Path: path, Key: key, Wall: e.Wall, Logger: e.Logger})
-	return v, app.NameHolder(path, err, embedded.ErrLocked)
+	return v, nil
 }
 
 func openFileState(e app.Env, s config.State) (state.Store, error) {

@@ -43,15 +43,17 @@ var layout = map[string][]string{
 	"proxy":         join(vocabulary, helpers, mechanisms),
 	"proxy/httpapi": join(vocabulary, helpers, []string{"proxy"}),
 
-	"proxy/app/config":   join(vocabulary, helpers),
-	"proxy/app/yamlconf": join(vocabulary, helpers, []string{"proxy/app/config"}),
-	"proxy/app/devdir":   join(vocabulary, helpers, []string{"proxy/app/yamlconf", "proxy/identity", "proxy/audit", "proxy/upstream/embedded"}), // makes keys and an empty vault
-	"proxy/app":          join(vocabulary, helpers, mechanisms, surfaces, []string{"proxy", "policies", "proxy/app/config"}),
-	"proxy/app/full":     join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config", "proxy/app/yamlconf", "proxy/app/edge"}),
-	"proxy/app/edge":     join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config"}),
+	"proxy/app/config":    join(vocabulary, helpers),
+	"proxy/app/yamlconf":  join(vocabulary, helpers, []string{"proxy/app/config"}),
+	"proxy/app/devdir":    join(vocabulary, helpers, []string{"proxy/app/yamlconf", "proxy/identity", "proxy/audit", "proxy/upstream/embedded"}), // makes keys and an empty vault
+	"proxy/app":           join(vocabulary, helpers, mechanisms, surfaces, []string{"proxy", "policies", "proxy/app/config"}),
+	"proxy/app/vaultfile": join(vocabulary, helpers, []string{"proxy/app/config", "proxy/upstream/embedded"}),
+	"proxy/app/doctor":    join(vocabulary, helpers, []string{"proxy/audit", "proxy/identity", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/vaultfile", "proxy/upstream/embedded"}),
+	"proxy/app/full":      join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config", "proxy/app/vaultfile", "proxy/app/yamlconf", "proxy/app/edge"}),
+	"proxy/app/edge":      join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config"}),
 
 	"client":               {"proxy/api"},
-	"cmd/keyhole":          join(vocabulary, []string{"proxy/audit", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/full"}),
+	"cmd/keyhole":          join(vocabulary, []string{"proxy/audit", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/doctor", "proxy/app/full", "proxy/app/vaultfile"}),
 	"functions/internal/*": nil,
 	"functions/*":          {"functions/internal/*", "proxy/app", "proxy/app/edge"},
 }

@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -10,15 +11,37 @@ import (
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/durable"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // lockTimeout bounds the wait for another process to let go of the file.
 const lockTimeout = time.Second
 
+// errReplaced: another file took the path while the lock of this one was waited for.
+var errReplaced = errors.New("the vault was replaced")
+
+// Lock keeps every vault from being opened at path, where there is a file, until it is closed. It asks nothing of the
+// file's content. It fails with ErrLocked, after a second, or with os.ErrNotExist.
+func Lock(path string) (io.Closer, error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(file, false, lockTimeout); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
 // openChecked opens and locks an existing file and checks all its pages, before anything maps it.
 func openChecked(c *Config) (*os.File, error) {
-	file, err := os.OpenFile(c.Path, os.O_RDWR, 0)
+	flag := os.O_RDWR
+	if c.ReadOnly {
+		flag = os.O_RDONLY
+	}
+	file, err := os.OpenFile(c.Path, flag, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -38,8 +61,12 @@ func checkFile(c *Config, file *os.File) error {
 		return fmt.Errorf("%w: it is not a regular file", ErrForeign)
 	}
 	// The library locks through the same descriptor, which then holds the lock already.
-	if err := lockFile(file, lockTimeout); err != nil {
+	if err := lockFile(file, c.ReadOnly, lockTimeout); err != nil {
 		return err
+	}
+	// A file that lost its name while its lock was waited for would take writes that nobody reads again.
+	if named, err := os.Stat(c.Path); err != nil || !os.SameFile(named, info) {
+		return errors.Join(errReplaced, err)
 	}
 	// The size may have changed while another process held the lock.
 	if info, err = file.Stat(); err != nil {
@@ -52,9 +79,10 @@ func checkFile(c *Config, file *os.File) error {
 }
 
 // openBolt hands the library a file, and with it the file's lock.
-func openBolt(path string, file *os.File) (*bolt.DB, error) {
+func openBolt(path string, file *os.File, readOnly bool) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:  lockTimeout,
+		ReadOnly: readOnly,
 		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return file, nil },
 	})
 	switch {
@@ -78,26 +106,17 @@ func create(c *Config) error {
 	}
 	temp := file.Name()
 	defer func() { _ = os.Remove(temp) }()
-	db, err := openBolt(temp, file)
+	db, err := openBolt(temp, file, false)
 	if err != nil {
 		_ = file.Close()
 		return err
 	}
-	err = db.Update(func(tx *bolt.Tx) error { return writeHeader(tx, c.Key, c.Random) })
+	err = db.Update(func(tx *bolt.Tx) error { return makeBuckets(tx, c.Key, c.Random) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	if err := os.Link(temp, c.Path); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncDir(dir)
-}
-
-// syncDir makes a new directory entry durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.SyncDir(dir)
 }

@@ -33,11 +33,7 @@ type header struct {
 	check []byte
 }
 
-func newHeader(master []byte, random io.Reader) ([]byte, error) {
-	var id vaultID
-	if _, err := io.ReadFull(random, id[:]); err != nil {
-		return nil, fmt.Errorf("drawing a vault ID: %w", err)
-	}
+func newHeader(id vaultID, master []byte, random io.Reader) ([]byte, error) {
 	aead, err := derive(master, id, "header", "")
 	if err != nil {
 		return nil, err
@@ -100,14 +96,22 @@ func (v *Vault) readHeader(tx *bolt.Tx) error {
 	return nil
 }
 
-// writeHeader makes an empty vault.
-func writeHeader(tx *bolt.Tx, master []byte, random io.Reader) error {
+// makeBuckets makes an empty vault.
+func makeBuckets(tx *bolt.Tx, master []byte, random io.Reader) error {
+	var id vaultID
+	if _, err := io.ReadFull(random, id[:]); err != nil {
+		return fmt.Errorf("drawing a vault ID: %w", err)
+	}
+	return makeBucketsOf(tx, id, master, random)
+}
+
+func makeBucketsOf(tx *bolt.Tx, id vaultID, master []byte, random io.Reader) error {
 	for _, name := range [][]byte{bucketVault, bucketHeads, bucketVersions, bucketOutbox} {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return fmt.Errorf("making bucket %q: %w", name, err)
 		}
 	}
-	b, err := newHeader(master, random)
+	b, err := newHeader(id, master, random)
 	if err != nil {
 		return err
 	}

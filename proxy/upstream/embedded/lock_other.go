@@ -8,4 +8,4 @@ import (
 )
 
 // lockFile leaves locking to the storage library: the server is not supported on this system.
-func lockFile(*os.File, time.Duration) error { return nil }
+func lockFile(*os.File, bool, time.Duration) error { return nil }

@@ -12,10 +12,14 @@ import (
 
 // lockFile takes the lock that the storage library takes, through the same descriptor, so that pages are checked while
 // nobody writes them.
-func lockFile(file *os.File, wait time.Duration) error {
+func lockFile(file *os.File, shared bool, wait time.Duration) error {
+	how := syscall.LOCK_EX
+	if shared {
+		how = syscall.LOCK_SH
+	}
 	const pause = 20 * time.Millisecond
 	for ; ; wait -= pause {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(file.Fd()), how|syscall.LOCK_NB)
 		switch {
 		case err == nil:
 			return nil

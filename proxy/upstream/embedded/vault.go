@@ -46,6 +46,8 @@ type Config struct {
 	Path string
 	// Key is the 32-byte master key, as ParseKey returns it. Open copies it.
 	Key []byte
+	// ReadOnly shares the file with other readers, and makes none. Writes then fail.
+	ReadOnly bool
 	// Wall is the clock that dates versions; nil is time.Now.
 	Wall func() time.Time
 	// Random makes data keys and nonces; nil is crypto/rand. Anything else is for tests only.
@@ -108,7 +110,10 @@ func Open(c Config) (*Vault, error) {
 	}
 	c.setDefaults()
 	v, err := open(&c)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, errReplaced) {
+		v, err = open(&c) // what is there now
+	}
+	if errors.Is(err, os.ErrNotExist) && !c.ReadOnly {
 		if err := create(&c); err != nil {
 			return nil, fmt.Errorf("creating vault: %w", err)
 		}
@@ -127,7 +132,7 @@ func open(c *Config) (*Vault, error) {
 	}
 	var db *bolt.DB
 	err = guard(c.Logger, func() (err error) {
-		db, err = openBolt(c.Path, file)
+		db, err = openBolt(c.Path, file, c.ReadOnly)
 		return err
 	})
 	if err != nil {

@@ -1,0 +1,66 @@
+// Package durable changes files so that what ends the process, or the power, leaves the old content or the new one and
+// never a part. A change that returned survives both.
+//
+// Files are made with mode 0600. What a change that was ended leaves behind are files whose names begin with a dot and
+// end in ".part".
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Create makes a new file. It fails with fs.ErrExist where there is one, and then changes nothing.
+func Create(path string, data []byte) error {
+	return place(path, data, Link)
+}
+
+// Replace makes a file, or takes the place of the one that is there.
+func Replace(path string, data []byte) error {
+	return place(path, data, Rename)
+}
+
+func place(path string, data []byte, put func(from, to string) error) error {
+	f, err := Temp(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return put(f.Name(), path)
+}
+
+// Temp opens an empty file beside path, for what is to have that name later. The caller removes it.
+func Temp(path string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
+}
+
+// Rename gives a file another name, in the same directory or in another, and takes it from the file that had it.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(to))
+}
+
+// Link gives a file a second name. It fails with fs.ErrExist where a file has it.
+func Link(from, to string) error {
+	if err := os.Link(from, to); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(to))
+}
+
+// SyncDir makes changed names of a directory durable.
+func SyncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
