@@ -18,6 +18,7 @@ func (a *App) admin() http.Handler {
 		}
 		answer(w, http.StatusOK, map[string]any{"ready": true, "generation": a.Proxy.Generation()})
 	})
+	mux.HandleFunc("POST /v1/vault/backup", a.backup)
 	return mux
 }
 

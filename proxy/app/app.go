@@ -50,6 +50,7 @@ type App struct {
 	jwks     atomic.Pointer[identity.KeySet]
 	tls      atomic.Pointer[tls.Config] // of the native listener, nil where it has none or is not open
 	inFlight atomic.Int64               // limits.max_in_flight
+	sources  map[string]secret.Upstream // by name; never changes
 	closers  []func() error
 	closed   chan struct{}
 	retiring sync.WaitGroup // of policies that a reload has replaced
@@ -57,6 +58,8 @@ type App struct {
 	mu     sync.Mutex // held by a reload, so that there is one at a time
 	config *config.Config
 	policy *wasm.Chain
+
+	copying sync.Mutex // held by a backup, so that there is one at a time
 }
 
 // New builds the parts. The App must be closed. Start comes before the first request.

@@ -68,31 +68,12 @@ func Issue(c *config.Config, getenv func(string) string, r TokenRequest) (string
 }
 
 // RecordIssued appends the record of a token to the log at file, which is the command line's own.
-func RecordIssued(ctx context.Context, c *config.Config, getenv func(string) string, file, scope, subject string) (err error) {
-	text, err := c.Audit.Key.Resolve(c.Dir, getenv)
-	if err != nil {
-		return fmt.Errorf("audit.key: %w", err)
-	}
-	defer clear(text)
-	key, err := audit.ParseKey(text)
-	if err != nil {
-		return fmt.Errorf("audit.key: %w", err)
-	}
-	sink, err := audit.NewFileSink(audit.FileConfig{Path: file})
+func RecordIssued(ctx context.Context, c *config.Config, getenv func(string) string, file, scope, subject string) error {
+	log, err := openLog(c, getenv, file)
 	if err != nil {
 		return err
 	}
-	log, err := audit.New(audit.Config{Sink: sink, Key: key, Region: c.Region})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	now := time.Now()
-	return log.Append(ctx, &audit.Record{
-		ID: audit.NewID(now), Time: now, Kind: audit.Access, Action: audit.ActionTokenCreate,
-		Principal: audit.Principal{Trust: "local", Issuer: c.Identity.Issuer, Subject: subject},
-		Via:       audit.Via{Surface: "cli"},
-		Decision:  audit.Decision{Effect: policy.Allow.String(), Reason: scope},
-		Result:    audit.Result{Status: 200},
-	})
+	rec := localRecord(c, audit.Access, audit.ActionTokenCreate, scope)
+	rec.Principal.Subject, rec.Result.Status = subject, 200
+	return errors.Join(log.Append(ctx, rec), log.Close())
 }

@@ -30,6 +30,7 @@ func (b *builder) mounts() ([]proxy.Mount, error) {
 			return nil, fmt.Errorf("upstreams.%s: %w", name, err)
 		}
 	}
+	b.app.sources = upstreams
 	out := mountsOf(c)
 	for i := range out {
 		out[i].Upstream, out[i].Guard = upstreams[out[i].UpstreamName], guards[out[i].UpstreamName]

@@ -83,6 +83,10 @@ const (
 	ActionExplain      = "explain" // the decision is what was asked about; nothing was read
 	ActionReport       = "report"  // Decision.Reason says what was reported of Resource.Version: accepted or rejected
 	ActionTokenCreate  = "token_create"
+	ActionKeyRotate    = "key_rotate"   // of the key that signs tokens
+	ActionBackup       = "vault_backup" // the vault's file, as it is: encrypted
+	ActionRestore      = "vault_restore"
+	ActionRekey        = "vault_rekey"
 )
 
 // Limits of what comes from outside, in bytes; longer texts are cut.

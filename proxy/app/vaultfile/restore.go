@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
@@ -75,7 +76,14 @@ func (f File) replacement(ctx context.Context, v *embedded.Vault, key []byte) (f
 	if found, err = v.CopyTo(ctx, path, key); err != nil {
 		return found, err
 	}
+	like := f.Path
+	if _, err := os.Stat(like); err != nil {
+		like = filepath.Dir(like)
+	}
 	same, err := verified(ctx, path, key)
+	if err == nil {
+		err = durable.Inherit(path, like)
+	}
 	if err == nil && same != found {
 		err = fmt.Errorf("%w: its copy holds something else", embedded.ErrCorrupt)
 	}

@@ -1,7 +1,8 @@
 // Package durable changes files so that what ends the process, or the power, leaves the old content or the new one and
 // never a part. A change that returned survives both.
 //
-// Files are made with mode 0600. What a change that was ended leaves behind are files whose names begin with a dot and
+// Files are made with mode 0600, those that replace another with its mode; the administrator's have the owner of what they
+// replace, or of their directory. What a change that was ended leaves behind are files whose names begin with a dot and
 // end in ".part".
 package durable
 
@@ -28,8 +29,11 @@ func place(path string, data []byte, put func(from, to string) error) error {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if there, serr := os.Stat(path); serr == nil {
+		err = f.Chmod(there.Mode().Perm())
+	}
+	_, werr := f.Write(data)
+	if err := errors.Join(err, werr, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return put(f.Name(), path)
@@ -37,7 +41,18 @@ func place(path string, data []byte, put func(from, to string) error) error {
 
 // Temp opens an empty file beside path, for what is to have that name later. The caller removes it.
 func Temp(path string) (*os.File, error) {
-	return os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
+	if err != nil {
+		return nil, err
+	}
+	from := path
+	if _, err := os.Stat(path); err != nil {
+		from = filepath.Dir(path)
+	}
+	if err := Inherit(f.Name(), from); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return f, nil
 }
 
 // Rename gives a file another name, in the same directory or in another, and takes it from the file that had it.

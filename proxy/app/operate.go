@@ -1,0 +1,62 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+)
+
+// Operate makes a change that an operator asked for beside the server, between its two records in the log at file, which
+// is the command line's own: without the first one nothing is changed. what tells the second one what came of it.
+func Operate(ctx context.Context, c *config.Config, getenv func(string) string, file, action string, change func() (what string, err error)) error {
+	log, err := openLog(c, getenv, file)
+	if err != nil {
+		return fmt.Errorf("nothing is done without a record: %w", err)
+	}
+	intent := localRecord(c, audit.Intent, action, "")
+	if err := log.Append(ctx, intent); err != nil {
+		return errors.Join(fmt.Errorf("nothing is done without a record: %w", err), log.Close())
+	}
+	what, failed := change()
+	done := localRecord(c, audit.Outcome, action, what)
+	done.Pair, done.Result.Status = intent.ID, 200
+	if failed != nil {
+		done.Result = audit.Result{Status: api.Internal.Status(), Code: string(api.Internal)}
+	}
+	// It was done, or was not, whoever asked to stop meanwhile.
+	return errors.Join(failed, log.Append(context.WithoutCancel(ctx), done), log.Close())
+}
+
+func openLog(c *config.Config, getenv func(string) string, file string) (*audit.Log, error) {
+	text, err := c.Audit.Key.Resolve(c.Dir, getenv)
+	if err != nil {
+		return nil, fmt.Errorf("audit.key: %w", err)
+	}
+	defer clear(text)
+	key, err := audit.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("audit.key: %w", err)
+	}
+	sink, err := audit.NewFileSink(audit.FileConfig{Path: file})
+	if err != nil {
+		return nil, err
+	}
+	return audit.New(audit.Config{Sink: sink, Key: key, Region: c.Region})
+}
+
+// localRecord is the record of what the holder of the keys does.
+func localRecord(c *config.Config, kind audit.Kind, action, reason string) *audit.Record {
+	now := time.Now()
+	return &audit.Record{
+		ID: audit.NewID(now), Time: now, Kind: kind, Action: action,
+		Principal: audit.Principal{Trust: "local", Issuer: c.Identity.Issuer, Subject: "local"},
+		Via:       audit.Via{Surface: "cli"},
+		Decision:  audit.Decision{Effect: policy.Allow.String(), Reason: reason},
+	}
+}
