@@ -78,12 +78,20 @@ func tokenCreateCommand() *cobra.Command {
 
 // recordIssued appends to the command line's own log: the server holds the other one.
 func recordIssued(c *config.Config, scope, subject string) error {
+	file, err := cliAudit(c)
+	if err != nil {
+		return err
+	}
+	return app.RecordIssued(context.Background(), c, os.Getenv, file, scope, subject)
+}
+
+// cliAudit is the command line's own log, beside that of the server.
+func cliAudit(c *config.Config) (string, error) {
 	sink := auditFile(c)
 	if sink == "" {
-		return errNoAudit
+		return "", errNoAudit
 	}
-	file := filepath.Join(filepath.Dir(c.Abs(sink)), filepath.Base(devdir.CLIAudit))
-	return app.RecordIssued(context.Background(), c, os.Getenv, file, scope, subject)
+	return filepath.Join(filepath.Dir(c.Abs(sink)), filepath.Base(devdir.CLIAudit)), nil
 }
 
 func tokenInspectCommand() *cobra.Command {

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -18,13 +17,11 @@ func Evaluate(ctx context.Context, c *config.Config, getenv func(string) string,
 	if err := unsupported(c); err != nil {
 		return policy.Decision{}, r, err // as the server would say it
 	}
-	a := &App{config: c}
-	b := builder{app: a, env: Env{Config: c, Getenv: getenv, Wall: time.Now, Logger: slog.New(slog.DiscardHandler)}}
-	defer func() { err = errors.Join(err, a.Close()) }()
-	chain, err := b.policy(ctx)
+	chain, err := alone(c, getenv, time.Now).policy(ctx)
 	if err != nil {
 		return policy.Decision{}, r, err
 	}
+	defer func() { err = errors.Join(err, chain.Close(ctx)) }()
 	proxy.Classify(&r, mountsOf(c), labelRules(c.Labels))
 	r.Context.Region = c.Region
 	return chain.Authorize(ctx, &r), r, nil

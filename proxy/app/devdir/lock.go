@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,4 +88,24 @@ func Find(dir string) (s Server, ok bool, err error) {
 	}
 	holder, _ := os.ReadFile(filepath.Join(dir, "lock"))
 	return s, err == nil && s.Native != "" && strings.TrimSpace(string(holder)) == strconv.Itoa(s.PID), err
+}
+
+// Holder is the process that works in dir, 0 where none does. Nothing is changed for the answer.
+func Holder(dir string) (pid int, err error) {
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }() // and with it the lock
+	if err := lockShared(f); err == nil {
+		return 0, nil
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 32))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
 }

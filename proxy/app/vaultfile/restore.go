@@ -39,6 +39,9 @@ func (f File) Restore(ctx context.Context, backup, keyFile string, now time.Time
 	from := f
 	from.Path = backup
 	if keyFile != "" {
+		if keyFile, err = filepath.Abs(keyFile); err != nil {
+			return r, err
+		}
 		from.Key = config.Ref{Scheme: "file", Name: keyFile, Private: true}
 	}
 	unlock, err := f.lock()

@@ -37,6 +37,15 @@ const (
 // ErrKeyLost is wrapped where there is a vault but no key for it.
 var ErrKeyLost = errors.New("the vault's master key is not there")
 
+// ErrWrongKey is wrapped where a vault or a backup was made with another master key.
+var ErrWrongKey = embedded.ErrWrongKey
+
+// ErrLocked is wrapped where another process has the vault open: stop it.
+var ErrLocked = embedded.ErrLocked
+
+// Contents is what a vault holds.
+type Contents = embedded.Contents
+
 // ErrConfig is wrapped where the configuration has no vault that is meant, or not one whose file this package may change.
 var ErrConfig = errors.New("no such embedded vault")
 
@@ -129,6 +138,19 @@ func (f File) Check(ctx context.Context, thorough bool) (found embedded.Contents
 		found, err = v.Verify(ctx)
 	}
 	return found, err
+}
+
+// Exists reports whether there is anything at the vault's path.
+func (f File) Exists() bool {
+	_, err := os.Lstat(f.Path)
+	return err == nil
+}
+
+// CheckKey reads the master key and forgets it.
+func (f File) CheckKey() error {
+	key, err := f.masterKey()
+	clear(key)
+	return err
 }
 
 // masterKey reads the key that the configuration names. The caller wipes it.

@@ -12,10 +12,10 @@ import (
 
 // Contents is what a vault holds.
 type Contents struct {
-	Secrets  int // that exist
-	Deleted  int // names whose numbers stay used
-	Versions int // kept, of all secrets
-	Pending  int // changes that are not announced yet
+	Secrets  int `json:"secrets"`  // that exist
+	Deleted  int `json:"deleted"`  // names whose numbers stay used
+	Versions int `json:"versions"` // kept, of all secrets
+	Pending  int `json:"pending"`  // changes that are not announced yet
 }
 
 // Verify opens every entry, values included, and holds what belongs together against each other. It fails with ErrCorrupt
