@@ -20,6 +20,9 @@ func (v *Vault) Snapshot(ctx context.Context, to func(bytes int64) (io.Writer, e
 		_, err = tx.WriteTo(contextWriter{ctx, w})
 		return err
 	})
+	if ended := contextError(ctx); err != nil && ended != nil {
+		err = ended // the library does not wrap what a writer says
+	}
 	if err != nil {
 		return fmt.Errorf("copying the vault: %w", err)
 	}
