@@ -13,7 +13,7 @@ import (
 func keys(ctx context.Context, p *patient) []Finding {
 	var found []Finding
 	if err := app.CheckKeys(p.Config, p.set.Getenv, p.set.Wall); err != nil {
-		found = append(found, fail(err.Error(), "", "put the key back from where it is kept; see docs/operations.md"))
+		found = append(found, fail(err.Error(), "", "put the file right, or back from where it is kept"))
 	}
 	if left := app.Unfinished(p.Config); left != "" {
 		found = append(found, warn("a rotation of the signing key was interrupted", left, `run "keyhole key rotate" to finish it`))
