@@ -33,7 +33,7 @@ func TestBackupOfARunningServer(t *testing.T) {
 					return
 				default:
 				}
-				body := fmt.Sprintf(`{"value":"%s"}`, strings.Repeat("x", 20_000))
+				body := `{"value":"` + strings.Repeat("x", 20_000) + `"}`
 				if code, answer := send(t, http.MethodPut, fmt.Sprintf("%s/v1/secrets/load/w%d-%d", p.Server.Native, w, i%20), token, body); code/100 != 2 {
 					t.Errorf("under a backup: got %d %s", code, answer)
 					return

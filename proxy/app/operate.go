@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/internal/durable"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
@@ -47,7 +49,19 @@ func openLog(c *config.Config, getenv func(string) string, file string) (*audit.
 	if err != nil {
 		return nil, err
 	}
-	return audit.New(audit.Config{Sink: sink, Key: key, Region: c.Region})
+	log, err := audit.New(audit.Config{Sink: sink, Key: key, Region: c.Region})
+	if err != nil {
+		return nil, err
+	}
+	// What the administrator began must be there for the server's user to go on with.
+	files, err := filepath.Glob(file + "*") // its lock too
+	for _, f := range files {
+		err = errors.Join(err, durable.Inherit(f, filepath.Dir(file)))
+	}
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return log, nil
 }
 
 // localRecord is the record of what the holder of the keys does.

@@ -142,10 +142,14 @@ func TestWhatIsWrong(t *testing.T) {
 		want   string // in what, where or what to do
 	}{
 		"no configuration": {remove(devdir.ConfigFile), "configuration", doctor.Fail, "there is no configuration"},
-		"a bad configuration": {func(t *testing.T, dir string, _ *doctor.Config) { edit(t, dir, "version: 1", "versoin: 1") },
-			"configuration", doctor.Fail, "keyhole.yaml:1"},
-		"an unknown variable": {func(_ *testing.T, _ string, c *doctor.Config) { c.Environ = []string{"KEYHOLE__NONE=1"} },
-			"configuration", doctor.Fail, "KEYHOLE__NONE"},
+		"a bad configuration": {
+			func(t *testing.T, dir string, _ *doctor.Config) { edit(t, dir, "version: 1", "versoin: 1") },
+			"configuration", doctor.Fail, "keyhole.yaml:1",
+		},
+		"an unknown variable": {
+			func(_ *testing.T, _ string, c *doctor.Config) { c.Environ = []string{"KEYHOLE__NONE=1"} },
+			"configuration", doctor.Fail, "KEYHOLE__NONE",
+		},
 		"what is not supported": {func(t *testing.T, dir string, _ *doctor.Config) {
 			edit(t, dir, "state: {", "telemetry: {otlp: \"https://otlp.test\"}\nstate: {")
 		}, "configuration", doctor.Fail, "telemetry.otlp"},
@@ -191,8 +195,10 @@ func TestWhatIsWrong(t *testing.T) {
 		"no directory for the log": {func(t *testing.T, dir string, _ *doctor.Config) {
 			edit(t, dir, "audit/audit.jsonl", "elsewhere/audit.jsonl")
 		}, "disk", doctor.Fail, "mkdir"},
-		"a bad policy": {func(t *testing.T, dir string, _ *doctor.Config) { edit(t, dir, "default: abstain", "default: maybe") },
-			"policy", doctor.Fail, "chain"},
+		"a bad policy": {
+			func(t *testing.T, dir string, _ *doctor.Config) { edit(t, dir, "default: abstain", "default: maybe") },
+			"policy", doctor.Fail, "chain",
+		},
 		"no policy file": {func(t *testing.T, dir string, _ *doctor.Config) {
 			edit(t, dir, "bundle: builtin:scope", "{bundle: file:none.wasm, unsigned: true}")
 		}, "policy", doctor.Fail, "none.wasm"},

@@ -61,7 +61,7 @@ type File struct {
 
 // Of is the vault that an upstream of c describes.
 func Of(c *config.Config, name string, u config.Embedded, getenv func(string) string) File {
-	return File{Name: name, Path: real(c.Abs(u.Path)), Key: u.Key, base: c.Dir, getenv: getenv}
+	return File{Name: name, Path: followed(c.Abs(u.Path)), Key: u.Key, base: c.Dir, getenv: getenv}
 }
 
 // All is the vaults of c, by name.
@@ -193,13 +193,13 @@ func (f File) keyPath() string {
 	if f.Key.Scheme != "file" {
 		return ""
 	}
-	return real((&config.Config{Dir: f.base}).Abs(f.Key.Name))
+	return followed((&config.Config{Dir: f.base}).Abs(f.Key.Name))
 }
 
-// real follows links, so that a replaced file is replaced where it lies.
-func real(path string) string {
-	if followed, err := filepath.EvalSymlinks(path); err == nil {
-		return followed
+// followed follows links, so that a replaced file is replaced where it lies.
+func followed(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
 	}
 	return path
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/vaultfile"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
@@ -215,11 +217,14 @@ func TestRestoreChangesNothingWhereItRefuses(t *testing.T) {
 	put(t, altered, bytes.ReplaceAll(good, []byte("web/A\x00"), []byte("web/Z\x00")))
 	short := filepath.Join(dir, "short")
 	put(t, short, good[:len(good)-4096])
+	value := filepath.Join(dir, "value") // one value was altered, and nothing else
+	put(t, value, good)
+	alterValue(t, value)
 	text := filepath.Join(dir, "text")
 	put(t, text, []byte("no vault"))
 	before, entries := get(t, f.Path), fmt.Sprint(names(t, filepath.Dir(f.Path)))
 	for name, want := range map[string]error{
-		altered: embedded.ErrCorrupt, short: embedded.ErrCorrupt, text: embedded.ErrForeign, text + "2": fs.ErrNotExist,
+		altered: embedded.ErrCorrupt, value: embedded.ErrCorrupt, short: embedded.ErrCorrupt, text: embedded.ErrForeign, text + "2": fs.ErrNotExist,
 		backup(t, vault(t)): vaultfile.ErrWrongKey, dir: embedded.ErrForeign,
 	} {
 		if _, err := f.Restore(t.Context(), name, "", now); !errors.Is(err, want) {
@@ -239,6 +244,24 @@ func TestRestoreChangesNothingWhereItRefuses(t *testing.T) {
 	put(t, filepath.Join(filepath.Dir(f.Path), "master.key.new"), []byte("x"))
 	if _, err := f.Restore(t.Context(), saved, "", now); !errors.Is(err, vaultfile.ErrUnfinished) {
 		t.Errorf("amid a rekey: got %v, want ErrUnfinished", err)
+	}
+}
+
+// alterValue flips a bit of what one version sealed.
+func alterValue(t *testing.T, path string) {
+	t.Helper()
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		k, v := tx.Bucket([]byte("versions")).Cursor().First()
+		record := bytes.Clone(v)
+		record[len(record)-1] ^= 1
+		return tx.Bucket([]byte("versions")).Put(bytes.Clone(k), record)
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -70,7 +70,7 @@ func TestCopyUnderAnotherKey(t *testing.T) {
 	if info, err := os.Stat(to); err != nil || info.Mode() != 0o600 {
 		t.Errorf("mode %v (%v), want 0600", info.Mode(), err)
 	}
-	wantRefused(t, embedded.Config{Path: to, Key: masterKey(1)}, embedded.ErrWrongKey)
+	_ = wantRefused(t, embedded.Config{Path: to, Key: masterKey(1)}, embedded.ErrWrongKey)
 	closeVault(t, v)
 
 	c := openWith(t, embedded.Config{Path: to, Key: masterKey(2)})
