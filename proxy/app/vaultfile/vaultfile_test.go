@@ -147,6 +147,14 @@ func TestSave(t *testing.T) {
 	if found, err := f.Save(t.Context(), path, true, snapshot(f)); err != nil || found.Secrets != 3 {
 		t.Errorf("replacing: got %+v (%v)", found, err)
 	}
+	late := path + "2" // somebody else is quicker
+	_, err = f.Save(t.Context(), late, false, func(w io.Writer) error {
+		put(t, late, []byte("theirs"))
+		return f.Snapshot(t.Context(), w)
+	})
+	if !errors.Is(err, fs.ErrExist) || string(get(t, late)) != "theirs" {
+		t.Errorf("onto a file that was made meanwhile: got %v", err)
+	}
 	vaultBefore := get(t, f.Path)
 	for _, self := range []string{f.Path, f.Path + ".link"} {
 		_ = os.Link(f.Path, f.Path+".link")
