@@ -185,9 +185,10 @@ func TestVaultCommandsAreKilled(t *testing.T) {
 	keyhole(t, 0, "", "vault", "backup", file, "--dir", dir)
 	firstKey := filepath.Join(t.TempDir(), "first.key")
 	replace(t, firstKey, read(t, filepath.Join(dir, "keys/master.key")))
-	patterns := []string{"keys/master.key.new", ".vault.db.copy", "keys/master.key.*.old", "vault.db.*.old", "keys/.master.key.*.part"}
-	for round := range 24 {
-		pattern := patterns[rand.IntN(len(patterns))]
+	rekey := []string{"keys/.master.key.*.part", "keys/master.key.new", ".vault.db.copy", "keys/master.key.*.old"}
+	restore := []string{".vault.db.copy", "vault.db.*.old", "vault.db.*.old"}
+	for round := range 30 {
+		pattern := rekey[rand.IntN(len(rekey))]
 		for _, name := range []string{"keys/master.key.*.old", "vault.db.*.old"} { // so that the next ones are seen
 			if found, _ := filepath.Glob(filepath.Join(dir, name)); !seen(filepath.Join(dir, "keys/master.key.new")) {
 				for _, f := range found {
@@ -198,7 +199,8 @@ func TestVaultCommandsAreKilled(t *testing.T) {
 			}
 		}
 		args := []string{"vault", "rekey", "--dir", dir}
-		if round%3 == 2 && !seen(filepath.Join(dir, "keys/master.key.new")) {
+		if round%2 == 1 && !seen(filepath.Join(dir, "keys/master.key.new")) {
+			pattern = restore[rand.IntN(len(restore))]
 			args = []string{"vault", "restore", file, "--key", firstKey, "--dir", dir}
 		}
 		before := read(t, filepath.Join(dir, "keys/master.key"))
