@@ -39,6 +39,9 @@ func port(ctx context.Context, p *patient, key, address, own string) Finding {
 		_ = ln.Close()
 		return ok("free", where)
 	}
+	if p.pid > 0 && errors.Is(err, syscall.EADDRINUSE) {
+		return warn(fmt.Sprintf("it is in use; process %d works here and does not say where it serves", p.pid), where, "look again when it has started")
+	}
 	fix := "choose another address"
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
