@@ -124,6 +124,22 @@ func TestBucketsAtEveryRate(t *testing.T) {
 	}
 }
 
+// A source that is far over its rate is counted in the log, not written line by line.
+func TestAFloodOverTheLimitIsCounted(t *testing.T) {
+	h := newHarness(t, limited(proxy.Limits{PerSource: 1}))
+	c := h.call(t, "read:**")
+	for range 500 {
+		h.read(t, c, "one/KEY")
+	}
+	if n := h.records(`"status":429`); n < 50 || n > 250 {
+		t.Errorf("%d records of 499 refusals", n)
+	}
+	must(t, h.log.Close())
+	if h.records(`"kind":"aggregate"`, `"pair":`, "rate_limited ") == 0 {
+		t.Error("no count tells of the rest")
+	}
+}
+
 // While upstreams hang, reads from the cache are answered, and what needs an upstream is shed.
 func TestSheddingKeepsCachedReads(t *testing.T) {
 	h := newHarness(t, limited(proxy.Limits{InFlight: 8}))
@@ -153,6 +169,14 @@ func TestSheddingKeepsCachedReads(t *testing.T) {
 	_, err := h.Write(t.Context(), c, path(t, "one/NEW"), secret.Write{Secret: &secret.Secret{Value: secret.NewValue([]byte("v"))}})
 	if codeOf(t, err) != api.Overloaded {
 		t.Errorf("a write: got %v", err)
+	}
+	for name, ask := range map[string]func() error{
+		"versions": func() error { _, err := h.Versions(t.Context(), c, path(t, "one/KEY")); return err },
+		"rollback": func() error { _, err := h.Rollback(t.Context(), c, path(t, "one/KEY"), "1"); return err },
+	} {
+		if err := ask(); codeOf(t, err) != api.Overloaded {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 	_, err = h.List(t.Context(), c, proxy.ListRequest{Limit: 1})
 	var e *proxy.Error

@@ -184,3 +184,34 @@ func TestSetRulesRefusesHalfARuleSet(t *testing.T) {
 		t.Errorf("the old rules are gone: %s", code)
 	}
 }
+
+// The items of a batch are one request.
+func TestABatchHasOneSetOfRules(t *testing.T) {
+	var base proxy.Rules
+	var b *between
+	h := newHarness(t, func(c *proxy.Config) {
+		base = proxy.Rules{Verifier: c.Verifier}
+		r := (&side{name: "first"}).rules(base)
+		c.Authorizer, c.Labels = r.Authorizer, r.Labels
+		c.Mounts[0].Freshness = proxy.Strict
+		b = &between{Store: c.State}
+		c.State = b
+	})
+	var drained <-chan struct{}
+	swap := func() {
+		var err error
+		drained, err = h.SetRules((&side{name: "second"}).rules(base))
+		must(t, err)
+	}
+	b.fn.Store(&swap)
+	items, err := h.ReadBatch(t.Context(), h.call(t, "read:**"), []secret.Path{path(t, "one/KEY"), path(t, "two/KEY"), path(t, "one/KEY")})
+	must(t, err)
+	for i := range items {
+		must(t, items[i].Err)
+		items[i].Answer.Release()
+	}
+	if n := h.records(`"policy_digest":"sha256:first"`); n != len(items) {
+		t.Errorf("%d records of the first rules, want %d", n, len(items))
+	}
+	<-drained
+}
