@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
@@ -185,17 +186,21 @@ func TestSetRulesRefusesHalfARuleSet(t *testing.T) {
 	}
 }
 
-// The items of a batch are one request.
+// The items of a batch are one request: rules that are replaced before it comes to them are for the next one.
 func TestABatchHasOneSetOfRules(t *testing.T) {
 	var base proxy.Rules
-	var b *between
+	var between atomic.Pointer[func()] // runs once, when the caller is known and no item has begun
 	h := newHarness(t, func(c *proxy.Config) {
 		base = proxy.Rules{Verifier: c.Verifier}
 		r := (&side{name: "first"}).rules(base)
-		c.Authorizer, c.Labels = r.Authorizer, r.Labels
-		c.Mounts[0].Freshness = proxy.Strict
-		b = &between{Store: c.State}
-		c.State = b
+		c.Authorizer, c.Labels, c.Limits.PerPrincipal = r.Authorizer, r.Labels, 100
+		mono := c.Mono
+		c.Mono = func() time.Duration {
+			if fn := between.Swap(nil); fn != nil {
+				(*fn)()
+			}
+			return mono()
+		}
 	})
 	var drained <-chan struct{}
 	swap := func() {
@@ -203,8 +208,9 @@ func TestABatchHasOneSetOfRules(t *testing.T) {
 		drained, err = h.SetRules((&side{name: "second"}).rules(base))
 		must(t, err)
 	}
-	b.fn.Store(&swap)
-	items, err := h.ReadBatch(t.Context(), h.call(t, "read:**"), []secret.Path{path(t, "one/KEY"), path(t, "two/KEY"), path(t, "one/KEY")})
+	c := h.call(t, "read:**")
+	between.Store(&swap)
+	items, err := h.ReadBatch(t.Context(), c, []secret.Path{path(t, "one/KEY"), path(t, "two/KEY"), path(t, "one/KEY")})
 	must(t, err)
 	for i := range items {
 		must(t, items[i].Err)
