@@ -65,6 +65,19 @@ func (s *server) oneLog() error {
 	return os.WriteFile(s.configFile(), []byte(before+sink+", rotate: 1TiB"+after), 0o600)
 }
 
+// configure adds to the configuration.
+func (s *server) configure(text string) error {
+	f, err := os.OpenFile(s.configFile(), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return s.load()
+}
+
 // load reads the configuration as the server does; the harness needs it to sign tokens.
 func (s *server) load() (err error) {
 	s.config, err = full.Drivers().Load(s.configFile(), nil)

@@ -147,7 +147,7 @@ func TestSheddingKeepsCachedReads(t *testing.T) {
 	c := h.call(t, "read:** write:** list:**")
 	enter := func() {
 		t.Helper()
-		must(t, h.Enter(false))
+		must(t, h.Enter(t.Context(), false))
 	}
 	for range 6 {
 		enter()
@@ -186,17 +186,17 @@ func TestSheddingKeepsCachedReads(t *testing.T) {
 	if h.vault.reads.Load() != reads || len(h.vault.secrets) != 2 {
 		t.Error("the upstream was asked")
 	}
-	if err := h.Enter(true); codeOf(t, err) != api.Overloaded {
+	if err := h.Enter(t.Context(), true); codeOf(t, err) != api.Overloaded {
 		t.Errorf("a request with a body: got %v", err)
 	}
 	enter()
-	if err := h.Enter(false); codeOf(t, err) != api.Overloaded {
+	if err := h.Enter(t.Context(), false); codeOf(t, err) != api.Overloaded {
 		t.Errorf("the ninth of 8: got %v", err)
 	}
 	for range 8 {
 		h.Leave()
 	}
-	must(t, h.Enter(true))
+	must(t, h.Enter(t.Context(), true))
 	h.Leave()
 	if _, code := h.read(t, c, "one/COLD"); code != "" {
 		t.Errorf("when it is over: got %s", code)

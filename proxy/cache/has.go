@@ -9,17 +9,9 @@ func (c *Cache) Has(k Key, ttl TTL) bool {
 	now := c.clock.observe()
 	if it, ok := c.lru.Peek(k); ok {
 		if age := it.age(now); age < ttl.keep() {
-			return age < ttl.Hard && !c.cfg.RefreshInline || !c.wantsRefreshLocked(it, age, ttl, now)
+			return !c.wantsRefreshLocked(it, age, ttl, now) || !c.waits(age, ttl)
 		}
-	}
-	if ttl.Negative <= 0 {
-		return false
 	}
 	known, _ := c.negative.Peek(k.Path)
-	for i := range known {
-		if a := &known[i]; a.key == k && c.validLocked(a, now) {
-			return true
-		}
-	}
-	return false
+	return c.absenceLocked(known, k, ttl, now) != nil
 }
