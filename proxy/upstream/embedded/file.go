@@ -5,56 +5,37 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/boltfile"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// lockTimeout bounds the wait for another process to let go of the file.
-const lockTimeout = time.Second
-
 // openChecked opens and locks an existing file and checks all its pages, before anything maps it.
 func openChecked(c *Config) (*os.File, error) {
-	file, err := os.OpenFile(c.Path, os.O_RDWR, 0)
-	if err != nil {
+	file, err := boltfile.Open(c.Path)
+	switch {
+	case errors.Is(err, boltfile.ErrLocked):
+		return nil, ErrLocked
+	case errors.Is(err, boltfile.ErrForeign):
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+	case errors.Is(err, boltfile.ErrDamaged):
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case err != nil:
 		return nil, err
 	}
-	if err := checkFile(c, file); err != nil {
-		_ = file.Close()
-		return nil, err
+	if info, err := file.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
+		c.Logger.Warn("vault: others may read the file", "path", c.Path, "mode", info.Mode().Perm().String())
 	}
 	return file, nil
-}
-
-func checkFile(c *Config, file *os.File) error {
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: it is not a regular file", ErrForeign)
-	}
-	// The library locks through the same descriptor, which then holds the lock already.
-	if err := lockFile(file, lockTimeout); err != nil {
-		return err
-	}
-	// The size may have changed while another process held the lock.
-	if info, err = file.Stat(); err != nil {
-		return err
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		c.Logger.Warn("vault: others may read the file", "path", c.Path, "mode", perm.String())
-	}
-	return checkPages(file, info.Size())
 }
 
 // openBolt hands the library a file, and with it the file's lock.
 func openBolt(path string, file *os.File) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout:  lockTimeout,
+		Timeout:  boltfile.LockTimeout,
 		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return file, nil },
 	})
 	switch {

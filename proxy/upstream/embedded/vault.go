@@ -34,6 +34,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/boltfile"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -131,7 +132,7 @@ func open(c *Config) (*Vault, error) {
 		return err
 	})
 	if err != nil {
-		_ = file.Close() // the library may or may not have done so
+		boltfile.Abandon(file)
 		return nil, err
 	}
 	v := &Vault{
