@@ -89,7 +89,6 @@ func TestOverloadShedsMissesFirst(t *testing.T) {
 		if err := s.App.Proxy.Enter(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
-		defer s.App.Proxy.Leave()
 	}
 	want(http.MethodGet, known, "", 200)
 	want(http.MethodGet, miss, "", 503)

@@ -105,9 +105,15 @@ func MixOpen(ctx context.Context, m Mix, rate float64, conns int, patience, d ti
 
 func (m Mix) run(ctx context.Context, conns int, d time.Duration, f func(*caller, time.Time) error) (Outcome, error) {
 	all := make([]*caller, conns)
+	defer func() {
+		for _, c := range all {
+			c.hangUp()
+		}
+	}()
 	for i := range all {
 		all[i] = &caller{addr: m.Addr}
-		defer all[i].hangUp()
+	}
+	for i := range all {
 		if err := all[i].connect(ctx, time.Now().Add(grace)); err != nil {
 			return Outcome{}, err
 		}
