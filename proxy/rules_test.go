@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
@@ -184,40 +183,4 @@ func TestSetRulesRefusesHalfARuleSet(t *testing.T) {
 	if _, code := h.read(t, h.call(t, "read:**"), "one/KEY"); code != "" {
 		t.Errorf("the old rules are gone: %s", code)
 	}
-}
-
-// The items of a batch are one request: rules that are replaced before it comes to them are for the next one.
-func TestABatchHasOneSetOfRules(t *testing.T) {
-	var base proxy.Rules
-	var between atomic.Pointer[func()] // runs once, when the caller is known and no item has begun
-	h := newHarness(t, func(c *proxy.Config) {
-		base = proxy.Rules{Verifier: c.Verifier}
-		r := (&side{name: "first"}).rules(base)
-		c.Authorizer, c.Labels, c.Limits.PerPrincipal = r.Authorizer, r.Labels, 100
-		mono := c.Mono
-		c.Mono = func() time.Duration {
-			if fn := between.Swap(nil); fn != nil {
-				(*fn)()
-			}
-			return mono()
-		}
-	})
-	var drained <-chan struct{}
-	swap := func() {
-		var err error
-		drained, err = h.SetRules((&side{name: "second"}).rules(base))
-		must(t, err)
-	}
-	c := h.call(t, "read:**")
-	between.Store(&swap)
-	items, err := h.ReadBatch(t.Context(), c, []secret.Path{path(t, "one/KEY"), path(t, "two/KEY"), path(t, "one/KEY")})
-	must(t, err)
-	for i := range items {
-		must(t, items[i].Err)
-		items[i].Answer.Release()
-	}
-	if n := h.records(`"policy_digest":"sha256:first"`); n != len(items) {
-		t.Errorf("%d records of the first rules, want %d", n, len(items))
-	}
-	<-drained
 }
