@@ -406,6 +406,7 @@ func TestHangingSink(t *testing.T) {
 			}
 		}
 		g.entered = nil
+		time.Sleep(5 * time.Second)
 		if err := l.Healthy(); err != nil {
 			t.Errorf("afterwards: Healthy = %v", err)
 		}
