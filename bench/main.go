@@ -80,7 +80,7 @@ type group struct {
 }
 
 func measure(ctx context.Context, o options, match *regexp.Regexp, r *report.Report) error {
-	groups := []group{{"hot_read", hotRead}, {"policy", policyDecisions}, {"policy_load", policyLoad}, {"token", tokens}, {"cache", cacheHits}}
+	groups := []group{{"hot_read", hotRead}, {"goodput", goodput}, {"policy", policyDecisions}, {"policy_load", policyLoad}, {"token", tokens}, {"cache", cacheHits}}
 	ran := 0
 	for _, g := range groups {
 		if !match.MatchString(g.name) {

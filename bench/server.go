@@ -65,6 +65,19 @@ func (s *server) oneLog() error {
 	return os.WriteFile(s.configFile(), []byte(before+sink+", rotate: 1TiB"+after), 0o600)
 }
 
+// configure adds to the configuration.
+func (s *server) configure(text string) error {
+	f, err := os.OpenFile(s.configFile(), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return s.load()
+}
+
 // load reads the configuration as the server does; the harness needs it to sign tokens.
 func (s *server) load() (err error) {
 	s.config, err = full.Drivers().Load(s.configFile(), nil)
@@ -125,12 +138,18 @@ var errNoProc = errors.New("this system has no /proc to read memory from")
 // rss is the resident memory of a server that has answered nothing for the time idle, in MB of 10^6 bytes.
 func (s *server) rss(idle time.Duration) (float64, error) {
 	time.Sleep(idle)
+	return s.memory("VmRSS")
+}
+
+// memory is a line of /proc/PID/status that counts memory, in MB of 10^6 bytes: VmRSS is what is resident, VmHWM the most
+// that ever was.
+func (s *server) memory(line string) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return 0, errNoProc
 	}
-	for line := range strings.Lines(string(text)) {
-		if kib, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+	for l := range strings.Lines(string(text)) {
+		if kib, ok := strings.CutPrefix(l, line+":"); ok {
 			n, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kib), "kB")), 64)
 			return n * 1024 / 1e6, err
 		}

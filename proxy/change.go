@@ -33,9 +33,12 @@ func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name strin
 	done, err := apply(ctx)
 	if err == nil {
 		err = m.outbox.announce(ctx, name)
-	} else if !errors.Is(err, secret.ErrConflict) {
-		// It may have happened all the same: nothing cached can be relied on.
-		m.outbox.forget(name)
+	} else {
+		err = explained(err, secret.ErrConflict, secret.ErrTooLarge, secret.ErrInvalidSecret, secret.ErrUnsupported)
+		if !errors.Is(err, secret.ErrConflict) {
+			// It may have happened all the same: nothing cached can be relied on.
+			m.outbox.forget(name)
+		}
 	}
 
 	now := p.wall()

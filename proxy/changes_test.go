@@ -97,6 +97,10 @@ func TestDeleteThatFails(t *testing.T) {
 	if _, code := h.read(t, c, "one/KEY"); code != api.NotFound {
 		t.Errorf("after a deletion that may have happened: got %q, want the upstream to be asked", code)
 	}
+	o.fail = errors.New("what no contract names")
+	if _, err := h.Delete(t.Context(), c, path(t, "one/KEY")); codeOf(t, err) != api.UpstreamError {
+		t.Errorf("got %v, want upstream_error", err)
+	}
 	must(t, write(t, h, c, "one/KEY", canary))
 	h.sink.Fail(errors.New("disk full"), 0)
 	if _, err := h.Delete(t.Context(), c, path(t, "one/KEY")); codeOf(t, err) != api.AuditUnavailable {

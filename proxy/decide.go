@@ -178,7 +178,7 @@ func (p *Proxy) record(ctx context.Context, t *transaction) error {
 // recordRefusal is record for a request that gets nothing, and returns the ID of the record that tells of it. A flood of
 // denials from one source is recorded as a count.
 func (p *Proxy) recordRefusal(ctx context.Context, t *transaction) (id string, err error) {
-	if s := t.rec.Result.Status; s != 401 && s != 403 {
+	if s := t.rec.Result.Status; s != 401 && s != 403 && s != 429 {
 		return t.rec.ID, p.record(ctx, t)
 	}
 	t.rec.Cache.Generation = p.fresh.generation()

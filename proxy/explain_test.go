@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -81,58 +82,56 @@ func TestExplain(t *testing.T) {
 
 // A report is a record with the version and the outcome. Any number of rejections of the cached version cost one read.
 func TestReport(t *testing.T) {
-	h := newHarness(t, nil)
-	c := h.call(t, "read:one/*")
-	report := func(v secret.Version, u proxy.Uptake) {
-		t.Helper()
-		id, err := h.Report(t.Context(), c, path(t, "one/KEY"), v, u)
-		must(t, err)
-		if n := h.records(`"id":"`+id+`"`, `"action":"report"`, `"version":"`+string(v)+`"`, `"reason":"`+string(u)+`"`, `"status":204`); n != 1 {
-			t.Errorf("got %d records of the report, want 1", n)
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, nil)
+		c := h.call(t, "read:one/*")
+		report := func(v secret.Version, u proxy.Uptake) {
+			t.Helper()
+			id, err := h.Report(t.Context(), c, path(t, "one/KEY"), v, u)
+			must(t, err)
+			if n := h.records(`"id":"`+id+`"`, `"action":"report"`, `"version":"`+string(v)+`"`, `"reason":"`+string(u)+`"`, `"status":204`); n != 1 {
+				t.Errorf("got %d records of the report, want 1", n)
+			}
 		}
-	}
-	report("1", proxy.Rejected)
-	if n := h.vault.reads.Load(); n != 0 {
-		t.Errorf("got %d reads of what is not cached, want none", n)
-	}
-	h.read(t, c, "one/KEY")
-	h.clock.pass(10*time.Second, 10*time.Second)
-	report("1", proxy.Accepted)
-	report("7", proxy.Rejected)
-	if n := h.cache.Stats().Loads; n != 1 {
-		t.Errorf("got %d reads after reports that change nothing, want 1", n)
-	}
-	h.vault.gate = make(chan struct{})
-	h.vault.set("a/KEY", "rotated")
-	for range 10 {
 		report("1", proxy.Rejected)
-	}
-	if n := h.cache.Stats().Loads; n != 2 {
-		t.Errorf("got %d reads, want one more for all rejections", n)
-	}
-	close(h.vault.gate)
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if v, _ := h.read(t, c, "one/KEY"); v == "rotated" {
-			break
+		if n := h.vault.reads.Load(); n != 0 {
+			t.Errorf("got %d reads of what is not cached, want none", n)
 		}
-		if time.Now().After(deadline) {
+		h.read(t, c, "one/KEY")
+		h.clock.pass(10*time.Second, 10*time.Second)
+		report("1", proxy.Accepted)
+		report("7", proxy.Rejected)
+		if n := h.cache.Stats().Loads; n != 1 {
+			t.Errorf("got %d reads after reports that change nothing, want 1", n)
+		}
+		h.vault.gate = make(chan struct{})
+		h.vault.set("a/KEY", "rotated")
+		for range 10 {
+			report("1", proxy.Rejected)
+		}
+		if n := h.cache.Stats().Loads; n != 2 {
+			t.Errorf("got %d reads, want one more for all rejections", n)
+		}
+		close(h.vault.gate)
+		synctest.Wait()
+		if v, _ := h.read(t, c, "one/KEY"); v != "rotated" {
 			t.Fatal("the rejected value is still served")
 		}
-	}
-	// What was read just now is not read again.
-	report("1", proxy.Rejected)
-	if n := h.cache.Stats().Loads; n != 2 {
-		t.Errorf("got %d reads, want no further one", n)
-	}
-	if _, err := h.Report(t.Context(), c, path(t, "two/KEY"), "1", proxy.Rejected); codeOf(t, err) != api.ScopeDenied {
-		t.Errorf("got %v, want scope_denied", err)
-	}
-	h.clock.pass(10*time.Second, 10*time.Second)
-	h.sink.Fail(errors.New("disk full"), 0)
-	if _, err := h.Report(t.Context(), c, path(t, "one/KEY"), "1", proxy.Rejected); codeOf(t, err) != api.AuditUnavailable {
-		t.Errorf("got %v, want audit_unavailable", err)
-	}
-	if n := h.cache.Stats().Loads; n != 2 {
-		t.Errorf("got %d reads, want none for a report that was not recorded", n)
-	}
+		// What was read just now is not read again.
+		report("1", proxy.Rejected)
+		if n := h.cache.Stats().Loads; n != 2 {
+			t.Errorf("got %d reads, want no further one", n)
+		}
+		if _, err := h.Report(t.Context(), c, path(t, "two/KEY"), "1", proxy.Rejected); codeOf(t, err) != api.ScopeDenied {
+			t.Errorf("got %v, want scope_denied", err)
+		}
+		h.clock.pass(10*time.Second, 10*time.Second)
+		h.sink.Fail(errors.New("disk full"), 0)
+		if _, err := h.Report(t.Context(), c, path(t, "one/KEY"), "1", proxy.Rejected); codeOf(t, err) != api.AuditUnavailable {
+			t.Errorf("got %v, want audit_unavailable", err)
+		}
+		if n := h.cache.Stats().Loads; n != 2 {
+			t.Errorf("got %d reads, want none for a report that was not recorded", n)
+		}
+	})
 }

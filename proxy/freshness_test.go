@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -33,15 +34,6 @@ func onFile(t *testing.T, mode proxy.Freshness, edit ...func(*proxy.Config)) *ha
 	return h
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
-		}
-	}
-}
-
 // How often the store is asked, and how soon another node's invalidation counts.
 func TestFreshnessModes(t *testing.T) {
 	for mode, want := range map[proxy.Freshness]struct {
@@ -54,27 +46,31 @@ func TestFreshnessModes(t *testing.T) {
 		proxy.Eventual: {reads: 0, soon: canary},
 	} {
 		t.Run(string(mode), func(t *testing.T) {
-			h := onFile(t, mode)
-			c := h.call(t, "read:one/*")
-			h.read(t, c, "one/KEY")
-			before := h.store.reads.Load()
-			for range 10 {
+			synctest.Test(t, func(t *testing.T) {
+				h := onFile(t, mode)
+				c := h.call(t, "read:one/*")
 				h.read(t, c, "one/KEY")
-			}
-			if got := h.store.reads.Load() - before; got != want.reads {
-				t.Errorf("%d reads of the store, want %d", got, want.reads)
-			}
-			h.vault.set("a/KEY", "rotated")
-			appendFact(t, h, state.Invalidation, "one/KEY")
-			if v, code := h.read(t, c, "one/KEY"); v != want.soon {
-				t.Errorf("at once: got %q %q, want %q", v, code, want.soon)
-			}
-			h.clock.pass(time.Second, time.Second)
-			if mode == proxy.Eventual {
-				eventually(t, "the invalidation never came", func() bool { v, _ := h.read(t, c, "one/KEY"); return v == "rotated" })
-			} else if v, code := h.read(t, c, "one/KEY"); v != "rotated" {
-				t.Errorf("past the check interval: got %q %q, want the new value", v, code)
-			}
+				before := h.store.reads.Load()
+				for range 10 {
+					h.read(t, c, "one/KEY")
+				}
+				if got := h.store.reads.Load() - before; got != want.reads {
+					t.Errorf("%d reads of the store, want %d", got, want.reads)
+				}
+				h.vault.set("a/KEY", "rotated")
+				appendFact(t, h, state.Invalidation, "one/KEY")
+				if v, code := h.read(t, c, "one/KEY"); v != want.soon {
+					t.Errorf("at once: got %q %q, want %q", v, code, want.soon)
+				}
+				h.clock.pass(time.Second, time.Second)
+				if mode == proxy.Eventual {
+					h.read(t, c, "one/KEY") // begins the look that it does not wait for
+					synctest.Wait()
+				}
+				if v, code := h.read(t, c, "one/KEY"); v != "rotated" {
+					t.Errorf("past the check interval: got %q %q, want the new value", v, code)
+				}
+			})
 		})
 	}
 }
@@ -139,40 +135,45 @@ func TestMaxBlind(t *testing.T) {
 		"eventual, never":      {mode: proxy.Eventual, never: true, within: api.StateUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := onFile(t, tt.mode, func(c *proxy.Config) {
-				if tt.never {
-					c.MaxBlind = 0
+			synctest.Test(t, func(t *testing.T) {
+				h := onFile(t, tt.mode, func(c *proxy.Config) {
+					if tt.never {
+						c.MaxBlind = 0
+					}
+					if tt.restricted {
+						c.Mounts[0].Labels = []policy.Pair{{Name: "classification", Value: "restricted"}}
+					}
+				})
+				c := h.call(t, "read:one/*")
+				h.read(t, c, "one/KEY")
+				h.store.fail.Store(true)
+				h.clock.pass(29*time.Second, 29*time.Second)
+				h.read(t, c, "one/KEY")
+				synctest.Wait()
+				if h.Stats().FailedChecks == 0 {
+					t.Fatal("the store was not asked")
 				}
-				if tt.restricted {
-					c.Mounts[0].Labels = []policy.Pair{{Name: "classification", Value: "restricted"}}
+				before := h.store.reads.Load()
+				for range 10 {
+					if _, code := h.read(t, c, "one/KEY"); code != tt.within {
+						t.Fatalf("within max_blind: got %q, want %q", code, tt.within)
+					}
+				}
+				if got := h.store.reads.Load() - before; tt.within == "" && got != 0 {
+					t.Errorf("%d reads of a store that failed a moment ago", got)
+				}
+				h.clock.pass(time.Second, time.Second)
+				if v, code := h.read(t, c, "one/KEY"); code != api.StateUnavailable {
+					t.Errorf("at max_blind: got %q %q, want state_unavailable", v, code)
+				}
+				if err := h.Ready(); err == nil {
+					t.Error("ready while blind")
+				}
+				h.store.fail.Store(false)
+				if v, code := h.read(t, c, "one/KEY"); v != canary {
+					t.Errorf("healed: got %q", code)
 				}
 			})
-			c := h.call(t, "read:one/*")
-			h.read(t, c, "one/KEY")
-			h.store.fail.Store(true)
-			h.clock.pass(29*time.Second, 29*time.Second)
-			h.read(t, c, "one/KEY")
-			eventually(t, "the store was not asked", func() bool { return h.Stats().FailedChecks > 0 })
-			before := h.store.reads.Load()
-			for range 10 {
-				if _, code := h.read(t, c, "one/KEY"); code != tt.within {
-					t.Fatalf("within max_blind: got %q, want %q", code, tt.within)
-				}
-			}
-			if got := h.store.reads.Load() - before; tt.within == "" && got != 0 {
-				t.Errorf("%d reads of a store that failed a moment ago", got)
-			}
-			h.clock.pass(time.Second, time.Second)
-			if v, code := h.read(t, c, "one/KEY"); code != api.StateUnavailable {
-				t.Errorf("at max_blind: got %q %q, want state_unavailable", v, code)
-			}
-			if err := h.Ready(); err == nil {
-				t.Error("ready while blind")
-			}
-			h.store.fail.Store(false)
-			if v, code := h.read(t, c, "one/KEY"); v != canary {
-				t.Errorf("healed: got %q", code)
-			}
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -232,34 +233,34 @@ func TestI4Revoked(t *testing.T) {
 
 // I5: many misses at once cost one upstream read.
 func TestI5MissesAreCoalesced(t *testing.T) {
-	h := newHarness(t, nil)
-	h.vault.gate = make(chan struct{})
-	c := h.call(t, "read:one/*")
-	var wg sync.WaitGroup
-	got := make(chan string, 1000)
-	for range cap(got) {
-		wg.Go(func() {
-			v, code := h.read(t, c, "one/KEY")
-			got <- v + string(code)
-		})
-	}
-	for h.judge.calls.Load() < int64(cap(got)) {
-		time.Sleep(time.Millisecond) // every caller has passed the policy; only the upstream is left to wait for
-	}
-	close(h.vault.gate)
-	wg.Wait()
-	close(got)
-	for v := range got {
-		if v != canary {
-			t.Fatalf("got %q, want the value", v)
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, nil)
+		h.vault.gate = make(chan struct{})
+		c := h.call(t, "read:one/*")
+		var wg sync.WaitGroup
+		got := make(chan string, 1000)
+		for range cap(got) {
+			wg.Go(func() {
+				v, code := h.read(t, c, "one/KEY")
+				got <- v + string(code)
+			})
 		}
-	}
-	if n := h.vault.reads.Load(); n != 1 {
-		t.Errorf("got %d upstream reads, want 1", n)
-	}
-	if n := h.records(`"action":"read"`, `"status":200`); n != cap(got) {
-		t.Errorf("got %d records, want %d", n, cap(got))
-	}
+		synctest.Wait() // every caller has passed the policy; only the upstream is left to wait for
+		close(h.vault.gate)
+		wg.Wait()
+		close(got)
+		for v := range got {
+			if v != canary {
+				t.Fatalf("got %q, want the value", v)
+			}
+		}
+		if n := h.vault.reads.Load(); n != 1 {
+			t.Errorf("got %d upstream reads, want 1", n)
+		}
+		if n := h.records(`"action":"read"`, `"status":200`); n != cap(got) {
+			t.Errorf("got %d records, want %d", n, cap(got))
+		}
+	})
 }
 
 // I6: the policy runs on every request, cache hits included, and everything but allow is a refusal.

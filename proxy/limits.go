@@ -24,21 +24,33 @@ func overloaded() *Error {
 	return e
 }
 
-// Enter admits a request, or fails with Overloaded where too many are served already. A surface calls it before it reads
-// a body, and Leave when the answer is written. A request with a body, which may take long to arrive, is refused as soon
-// as only reads from the cache are answered.
-func (p *Proxy) Enter(body bool) error {
-	most := int64(p.rules.Load().Limits.InFlight)
-	n := p.inFlight.Add(1)
-	if most > 0 && (n > most || body && n > forUpstreams(most)) {
-		p.inFlight.Add(-1)
+// Enter admits a request, or fails with Overloaded where so many are served that there is no place for it soon. A surface
+// calls it before it reads a body, and Leave when the answer is written. A request with a body is refused at once when
+// only reads from the cache are answered: it is none.
+func (p *Proxy) Enter(ctx context.Context, body bool) error {
+	most := p.mostInFlight()
+	if body && !p.gate.take(forUpstreams(most)) || !body && !p.gate.enter(ctx, most) {
 		return overloaded()
 	}
 	return nil
 }
 
 // Leave ends what Enter admitted.
-func (p *Proxy) Leave() { p.inFlight.Add(-1) }
+func (p *Proxy) Leave() { p.gate.leave(p.mostInFlight()) }
+
+// Await gives the place of a request back while wait waits for its client, who may be slow, and takes one again. Where
+// there is none then, it fails with Overloaded; the request has to Leave all the same.
+func (p *Proxy) Await(wait func()) error {
+	p.Leave()
+	wait()
+	most := forUpstreams(p.mostInFlight())
+	if n := p.gate.inFlight.Add(1); most > 0 && n > most {
+		return overloaded()
+	}
+	return nil
+}
+
+func (p *Proxy) mostInFlight() int64 { return int64(p.rules.Load().Limits.InFlight) }
 
 // forUpstreams is how many requests may be in flight when one begins that needs an upstream. The rest is kept for reads
 // from the cache, which a slow upstream can therefore not crowd out.
@@ -47,7 +59,7 @@ func forUpstreams(most int64) int64 { return most - most/4 }
 // room reports whether t may begin work that needs an upstream.
 func (p *Proxy) room(t *transaction) bool {
 	most := int64(t.rules.Limits.InFlight)
-	return most == 0 || p.inFlight.Load() <= forUpstreams(most)
+	return most == 0 || p.gate.inFlight.Load() <= forUpstreams(most)
 }
 
 // limitSource comes before the token is looked at, so that guessing tokens is limited too.

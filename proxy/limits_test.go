@@ -124,6 +124,22 @@ func TestBucketsAtEveryRate(t *testing.T) {
 	}
 }
 
+// A source that is far over its rate is counted in the log, not written line by line.
+func TestAFloodOverTheLimitIsCounted(t *testing.T) {
+	h := newHarness(t, limited(proxy.Limits{PerSource: 1}))
+	c := h.call(t, "read:**")
+	for range 500 {
+		h.read(t, c, "one/KEY")
+	}
+	if n := h.records(`"status":429`); n < 50 || n > 250 {
+		t.Errorf("%d records of 499 refusals", n)
+	}
+	must(t, h.log.Close())
+	if h.records(`"kind":"aggregate"`, `"pair":`, "rate_limited ") == 0 {
+		t.Error("no count tells of the rest")
+	}
+}
+
 // While upstreams hang, reads from the cache are answered, and what needs an upstream is shed.
 func TestSheddingKeepsCachedReads(t *testing.T) {
 	h := newHarness(t, limited(proxy.Limits{InFlight: 8}))
@@ -131,7 +147,7 @@ func TestSheddingKeepsCachedReads(t *testing.T) {
 	c := h.call(t, "read:** write:** list:**")
 	enter := func() {
 		t.Helper()
-		must(t, h.Enter(false))
+		must(t, h.Enter(t.Context(), false))
 	}
 	for range 6 {
 		enter()
@@ -154,6 +170,14 @@ func TestSheddingKeepsCachedReads(t *testing.T) {
 	if codeOf(t, err) != api.Overloaded {
 		t.Errorf("a write: got %v", err)
 	}
+	for name, ask := range map[string]func() error{
+		"versions": func() error { _, err := h.Versions(t.Context(), c, path(t, "one/KEY")); return err },
+		"rollback": func() error { _, err := h.Rollback(t.Context(), c, path(t, "one/KEY"), "1"); return err },
+	} {
+		if err := ask(); codeOf(t, err) != api.Overloaded {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 	_, err = h.List(t.Context(), c, proxy.ListRequest{Limit: 1})
 	var e *proxy.Error
 	if !errors.As(err, &e) || e.Code != api.Overloaded || e.RetryAfter != time.Second {
@@ -162,17 +186,17 @@ func TestSheddingKeepsCachedReads(t *testing.T) {
 	if h.vault.reads.Load() != reads || len(h.vault.secrets) != 2 {
 		t.Error("the upstream was asked")
 	}
-	if err := h.Enter(true); codeOf(t, err) != api.Overloaded {
+	if err := h.Enter(t.Context(), true); codeOf(t, err) != api.Overloaded {
 		t.Errorf("a request with a body: got %v", err)
 	}
 	enter()
-	if err := h.Enter(false); codeOf(t, err) != api.Overloaded {
+	if err := h.Enter(t.Context(), false); codeOf(t, err) != api.Overloaded {
 		t.Errorf("the ninth of 8: got %v", err)
 	}
 	for range 8 {
 		h.Leave()
 	}
-	must(t, h.Enter(true))
+	must(t, h.Enter(t.Context(), true))
 	h.Leave()
 	if _, code := h.read(t, c, "one/COLD"); code != "" {
 		t.Errorf("when it is over: got %s", code)

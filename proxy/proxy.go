@@ -68,7 +68,7 @@ type Proxy struct {
 	log     *slog.Logger
 	pool    sync.Pool // of *transaction
 
-	inFlight   atomic.Int64 // requests that Enter admitted
+	gate       gate // what Enter admits
 	sources    *buckets
 	principals *buckets
 }

@@ -163,12 +163,12 @@ func (m *mount) read(ctx context.Context, k cache.Key) (*secret.Secret, error) {
 }
 
 // explained makes an upstream's error one that the contract names: what it does not explain is a failure of it, and so
-// is a secret too large to serve.
-func explained(err error) error {
-	for _, known := range []error{
+// is a secret too large to serve. also are those that the call at hand may end with besides.
+func explained(err error, also ...error) error {
+	for _, known := range append([]error{
 		secret.ErrNotFound, secret.ErrDenied, secret.ErrThrottled, secret.ErrUnavailable, secret.ErrTimeout,
 		context.Canceled, context.DeadlineExceeded,
-	} {
+	}, also...) {
 		if errors.Is(err, known) {
 			return err
 		}

@@ -29,6 +29,9 @@ func (p *Proxy) Rollback(ctx context.Context, c *Call, path secret.Path, to secr
 	if err != nil {
 		return Written{}, p.refuse(ctx, t, because(err))
 	}
+	if !p.room(t) {
+		return Written{}, p.refuse(ctx, t, overloaded())
+	}
 	w, err := m.restore(ctx, name, to)
 	if err != nil {
 		return Written{}, p.refuse(ctx, t, because(err))

@@ -27,6 +27,9 @@ func (p *Proxy) Versions(ctx context.Context, c *Call, path secret.Path) (Histor
 	if err != nil {
 		return History{}, err
 	}
+	if !p.room(t) {
+		return History{}, p.refuse(ctx, t, overloaded())
+	}
 	all, err := m.versions(ctx, path)
 	if err != nil {
 		return History{}, p.refuse(ctx, t, because(err))

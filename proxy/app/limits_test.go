@@ -1,6 +1,10 @@
 package app_test
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,7 +29,7 @@ func TestPlacesInFlight(t *testing.T) {
 			t.Errorf("%s %s: %s", r[0], r[1], body)
 		}
 	}
-	if err := s.App.Proxy.Enter(false); err != nil {
+	if err := s.App.Proxy.Enter(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	for target, want := range map[string]int{known: 503, "/v1/whoami": 503, "/healthz": 200, "/readyz": 200, "/.well-known/jwks.json": 200} {
@@ -67,5 +71,64 @@ func TestNoServerWithoutAnAddress(t *testing.T) {
 	if err == nil {
 		t.Errorf("listening on %s, want an error", srv.NativeAddr())
 		_ = srv.Close()
+	}
+}
+
+// When most places are taken, what is cached is still answered, and what is not is shed.
+func TestOverloadShedsMissesFirst(t *testing.T) {
+	s, token := seeded(t, proxytest.Options{Document: proxytest.Document + "limits: {max_in_flight: 4}\n"})
+	const miss = "/v1/secrets/web/production/MISSING"
+	want := func(method, target, body string, want int) {
+		t.Helper()
+		if code, got := do(t, s, token, method, target, body); code != want {
+			t.Errorf("%s %s: got %d %s, want %d", method, target, code, got, want)
+		}
+	}
+	want(http.MethodGet, known, "", 200)
+	for range 3 {
+		if err := s.App.Proxy.Enter(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(http.MethodGet, known, "", 200)
+	want(http.MethodGet, miss, "", 503)
+	want(http.MethodPut, known, `{"value":"v"}`, 503)
+	want(http.MethodGet, known+":versions", "", 503)
+	s.App.Proxy.Leave()
+	want(http.MethodGet, miss, "", 404)
+	if err := s.App.Proxy.Enter(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	want(http.MethodGet, miss, "", 404) // that there is none is cached by now
+}
+
+// Any number of clients that do not finish their requests keep nobody from being served.
+func TestSlowClientsTakeNoPlaces(t *testing.T) {
+	s, token := seeded(t, proxytest.Options{Document: proxytest.Document + "limits: {max_in_flight: 2}\n"})
+	address := listening(t, s).NativeAddr().String()
+	const body = `{"value":"v"}`
+	var slow []net.Conn
+	for i := range 8 {
+		c := dial(t, address)
+		fmt.Fprintf(c, "PUT %s HTTP/1.1\r\nHost: k\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+			known, token, len(body))
+		line := make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))
+		if _, err := io.ReadFull(c, line); err != nil || !strings.Contains(string(line), " 100 ") {
+			t.Fatalf("slow client %d: got %q, %v: it is not waited for", i, line, err)
+		}
+		slow = append(slow, c)
+	}
+	if code, got := do(t, s, token, http.MethodGet, known, ""); code != 200 {
+		t.Errorf("a read: got %d %s", code, got)
+	}
+	if code, got := do(t, s, token, http.MethodPut, known, body); code != 200 {
+		t.Errorf("a write: got %d %s", code, got)
+	}
+	for i, c := range slow {
+		fmt.Fprint(c, body)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Errorf("slow client %d, when it is done: got %v, %v", i, resp, err)
+		}
 	}
 }

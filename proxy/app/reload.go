@@ -86,7 +86,7 @@ func (a *App) swap(ctx context.Context, r *ruling) error {
 func (a *App) reloadRecord(kind audit.Kind, r *ruling) *audit.Record {
 	now := a.options.Wall()
 	return &audit.Record{
-		ID: audit.NewID(now), Time: now, Kind: kind, Action: "reload", Principal: audit.Principal{Trust: "local"},
+		ID: audit.NewID(now), Time: now, Kind: kind, Action: audit.ActionReload, Principal: audit.Principal{Trust: "local"},
 		Via:      audit.Via{Surface: "server"},
 		Decision: audit.Decision{Effect: policy.Allow.String(), PolicyDigest: r.policy.Digest()},
 	}

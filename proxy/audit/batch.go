@@ -11,6 +11,18 @@ import (
 // keepBuffer bounds the buffer that is kept for the next batch.
 const keepBuffer = 1 << 20
 
+// maxPending bounds the bytes that wait for the sink: who gives up waiting leaves his record behind. Outcomes come on top,
+// at most one for each change under way.
+const maxPending = 8 << 20
+
+// hangs is how long one batch may take before the sink counts as failing.
+const hangs = 5 * time.Second
+
+var (
+	errBehind = errors.New("more records wait for the sink than may")
+	errHangs  = errors.New("the sink does not answer")
+)
+
 // errSinkPanicked stands for the answer that a panicking sink did not give.
 var errSinkPanicked = errors.New("the sink panicked")
 
@@ -49,6 +61,12 @@ func (l *Log) joinLocked(urgent bool) (b *batch, leads bool, err error) {
 		l.addBirthLocked(b, l.head, true)
 	}
 	return b, true, nil
+}
+
+// behindLocked reports whether so much waits for the sink already that r cannot be taken. An outcome always is: without it
+// nobody would learn what became of a change whose intent was acknowledged.
+func (l *Log) behindLocked(r *Record) bool {
+	return l.pending != nil && len(l.pending.buf) >= maxPending && r.Kind != Outcome
 }
 
 func (l *Log) openBatchLocked() *batch {
@@ -139,7 +157,7 @@ func (l *Log) lead(b *batch) error {
 		l.mu.Unlock()
 		return b.err
 	}
-	l.pending = nil
+	l.pending, l.writing = nil, time.Now()
 	l.mu.Unlock()
 
 	err := errSinkPanicked
@@ -160,6 +178,7 @@ func (l *Log) lead(b *batch) error {
 func (l *Log) settle(b *batch, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.writing = time.Time{}
 	if err == nil {
 		if l.cause != nil {
 			l.cause = nil

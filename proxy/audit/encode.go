@@ -17,9 +17,9 @@ const (
 	MaxAnomalies = 16 // entries of Anomaly
 
 	maxWord  = 64  // surface, source_ip, action, effect, cache state, code, classification, kind, approval, id names, anomalies
-	maxName  = 128 // trust, token_id, cnf, request_id, trace_id, version, mount, policy_digest, region, instance
+	maxName  = 128 // trust, token_id, cnf, request_id, trace_id, version, policy_digest, region, instance
 	maxLong  = 256 // rule, values of ids
-	maxPath  = 512 // path, iss, sub
+	maxPath  = 512 // path, mount, iss, sub
 	maxULID  = 26
 	hashMark = `,"hash":"`
 	sigMark  = `,"sig":"`
@@ -112,7 +112,7 @@ func appendResource(dst []byte, r *Resource) []byte {
 	dst, open := openObject(dst, `,"resource":{`)
 	dst = appendText(dst, open, `"path":`, r.Path, maxPath)
 	dst = appendText(dst, open, `"version":`, r.Version, maxName)
-	dst = appendText(dst, open, `"mount":`, r.Mount, maxName)
+	dst = appendText(dst, open, `"mount":`, r.Mount, maxPath)
 	dst = appendText(dst, open, `"classification":`, r.Classification, maxWord)
 	return closeObject(dst, mark, open)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/audit/audittest"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -101,6 +102,22 @@ func TestEncodeCuts(t *testing.T) {
 		if got.Via.UserAgent != row.want {
 			t.Errorf("%q: got %q, want %q", row.in, got.Via.UserAgent, row.want)
 		}
+	}
+}
+
+// A record names the secret and its mount in full, however long a path may be.
+func TestEncodeKeepsPathsWhole(t *testing.T) {
+	long := strings.Repeat("a", 128) + strings.Repeat("/"+strings.Repeat("b", 95), 4)
+	if _, err := secret.ParsePath(long); err != nil || len(long) != secret.MaxPathBytes {
+		t.Fatalf("a path of %d bytes: %v", len(long), err)
+	}
+	r := audit.Record{ID: someID, Kind: audit.Access, Resource: audit.Resource{Path: long, Mount: long}}
+	var got audit.Record
+	if err := audit.Decode(audit.Encode(nil, &r, place), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Resource != r.Resource {
+		t.Errorf("got %+v", got.Resource)
 	}
 }
 

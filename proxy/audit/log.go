@@ -111,6 +111,7 @@ type Log struct {
 	full     bool      // the next batch should
 	cause    error     // why the sink is not healthy; nil after an acknowledgement
 	reopenAt time.Time // no reopening before
+	writing  time.Time // since when the sink has a batch; zero while it has none
 	closed   bool
 
 	refusals     refusals
@@ -164,12 +165,17 @@ func New(cfg Config) (*Log, error) {
 // Append writes one record of kind access, intent or outcome and returns nil only once the sink has
 // acknowledged it. r.ID is required, Pair for an outcome; a zero Time means now, an empty Kind access. Once ctx is done
 // it stops waiting, with ErrUnavailable, but the record stays: an outcome is best appended with a context that is not the
-// request's. A caller whose turn it is to write to the sink waits for the sink whatever ctx says. r is only read.
+// request's. A caller whose turn it is to write to the sink waits for the sink whatever ctx says. While 8 MiB wait for the
+// sink, only outcomes are taken, and everything else is ErrUnavailable. r is only read.
 func (l *Log) Append(ctx context.Context, r *Record) error {
 	if err := checkRecord(r); err != nil {
 		return err
 	}
 	l.mu.Lock()
+	if l.behindLocked(r) {
+		l.mu.Unlock()
+		return unavailable(errBehind)
+	}
 	b, leads, err := l.joinLocked(false)
 	if err != nil {
 		l.mu.Unlock()
@@ -194,8 +200,8 @@ func checkRecord(r *Record) error {
 	return nil
 }
 
-// Healthy returns nil while the sink acknowledges, and after a failure an error that wraps ErrUnavailable and the cause,
-// until the sink is back.
+// Healthy returns nil while the sink acknowledges. After a failure, and while the sink has not answered for 5 seconds, it
+// returns an error that wraps ErrUnavailable and the cause, until the sink is back.
 func (l *Log) Healthy() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -204,6 +210,8 @@ func (l *Log) Healthy() error {
 		return unavailable(errClosed)
 	case l.cause != nil:
 		return unavailable(l.cause)
+	case !l.writing.IsZero() && time.Since(l.writing) >= hangs:
+		return unavailable(errHangs)
 	}
 	return nil
 }

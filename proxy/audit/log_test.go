@@ -357,6 +357,65 @@ func TestAppendStopsWaiting(t *testing.T) {
 	})
 }
 
+// While a sink hangs, the records of callers who gave up do not pile up, whoever comes is refused, and the log says how it
+// is. The outcome of a change that was begun is taken all the same.
+func TestHangingSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{Memory: &audittest.Memory{}}
+		l := newLog(t, g)
+		g.entered, g.answer = make(chan struct{}), make(chan error)
+		done := make(chan error, 2)
+		for range 2 { // the second leads the batch that waits
+			go func() { done <- l.Append(context.Background(), audittest.Access()) }()
+			synctest.Wait()
+		}
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		r := audittest.Access()
+		r.Decision.Reason = strings.Repeat("x", audit.MaxReason)
+		const most = 16 << 10 // records of more than 512 bytes in 8 MiB
+		taken := 0
+		for taken < most && errors.Is(l.Append(gone, r), context.Canceled) {
+			taken++
+		}
+		if taken < 100 || taken == most {
+			t.Errorf("%d records of callers who gave up were taken", taken)
+		}
+		if err := l.Append(context.Background(), r); !errors.Is(err, audit.ErrUnavailable) {
+			t.Errorf("Append = %v, want ErrUnavailable at once", err)
+		}
+		outcome := audittest.Access()
+		outcome.Kind, outcome.Pair = audit.Outcome, outcome.ID
+		if err := l.Append(gone, outcome); !errors.Is(err, context.Canceled) {
+			t.Errorf("an outcome: %v, want that it is taken", err)
+		}
+		if err := l.Healthy(); err != nil {
+			t.Errorf("at first: Healthy = %v", err)
+		}
+		time.Sleep(5 * time.Second)
+		if err := l.Healthy(); !errors.Is(err, audit.ErrUnavailable) {
+			t.Errorf("Healthy = %v while the sink hangs", err)
+		}
+		for range 2 {
+			<-g.entered
+			g.answer <- nil
+		}
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Errorf("Append: %v", err)
+			}
+		}
+		g.entered = nil
+		time.Sleep(5 * time.Second)
+		if err := l.Healthy(); err != nil {
+			t.Errorf("afterwards: Healthy = %v", err)
+		}
+		appendOne(t, l)
+		closeLog(t, l)
+		verify(t, g.Sources())
+	})
+}
+
 func TestPanickingSink(t *testing.T) {
 	var m audittest.Memory
 	p := &panicking{Sink: &m}

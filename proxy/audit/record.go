@@ -81,6 +81,7 @@ const (
 	ActionRollback     = "rollback"
 	ActionVersions     = "versions"
 	ActionExplain      = "explain" // the decision is what was asked about; nothing was read
+	ActionReload       = "reload"  // the rules that decide were replaced: Decision.PolicyDigest says by which
 	ActionReport       = "report"  // Decision.Reason says what was reported of Resource.Version: accepted or rejected
 	ActionTokenCreate  = "token_create"
 	ActionKeyRotate    = "key_rotate"   // of the key that signs tokens

@@ -23,7 +23,7 @@ func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, err
 	it, age := c.findLocked(k, ttl, now)
 	if it != nil {
 		refresh := c.wantsRefreshLocked(it, age, ttl, now)
-		if !refresh || age < ttl.Hard && !c.cfg.RefreshInline {
+		if !refresh || !c.waits(age, ttl) {
 			if refresh {
 				c.refreshLocked(k, ttl, now, load)
 			}
@@ -49,6 +49,9 @@ func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, err
 	}
 	return h, err
 }
+
+// waits reports whether a refresh of an entry of that age has to end before anything is served.
+func (c *Cache) waits(age time.Duration, ttl TTL) bool { return age >= ttl.Hard || c.cfg.RefreshInline }
 
 // findLocked returns the entry of k that may still be served, and its age. One past its last bound leaves the cache.
 func (c *Cache) findLocked(k Key, ttl TTL, now instant) (*item, time.Duration) {

@@ -1,15 +1,17 @@
 package cache
 
-// Has reports whether Get would serve k without waiting for an upstream. It is no use of the entry. Where it is false a
-// caller that must not wait does something else; where it is true the entry may be gone by the time of Get.
+// Has reports whether Get would answer for k without waiting for an upstream, be it that there is none. It is no use of
+// the entry. Where it is false a caller that must not wait does something else; where it is true the entry may be gone by
+// the time of Get.
 func (c *Cache) Has(k Key, ttl TTL) bool {
 	c.mu.Lock()
 	defer c.unlock()
-	it, ok := c.lru.Peek(k)
-	if !ok {
-		return false
-	}
 	now := c.clock.observe()
-	age := it.age(now)
-	return age < ttl.Hard && !(c.cfg.RefreshInline && c.wantsRefreshLocked(it, age, ttl, now))
+	if it, ok := c.lru.Peek(k); ok {
+		if age := it.age(now); age < ttl.keep() {
+			return !c.wantsRefreshLocked(it, age, ttl, now) || !c.waits(age, ttl)
+		}
+	}
+	known, _ := c.negative.Peek(k.Path)
+	return c.absenceLocked(known, k, ttl, now) != nil
 }

@@ -55,14 +55,23 @@ func (c *Cache) absentLocked(f *flight, now instant) {
 
 // knownAbsentLocked is the answer for k without a read, nil where a read is needed.
 func (c *Cache) knownAbsentLocked(k Key, ttl TTL, now instant) error {
+	known, _ := c.negative.Get(k.Path)
+	a := c.absenceLocked(known, k, ttl, now)
+	if a == nil {
+		return nil
+	}
+	c.stats.Negative++
+	return &NegativeError{Age: a.read.since(now)}
+}
+
+// absenceLocked finds k among what is known of its path, nil where a read is needed.
+func (c *Cache) absenceLocked(known []absence, k Key, ttl TTL, now instant) *absence {
 	if ttl.Negative <= 0 || c.closed {
 		return nil
 	}
-	known, _ := c.negative.Get(k.Path)
 	for i := range known {
 		if a := &known[i]; a.key == k && c.validLocked(a, now) {
-			c.stats.Negative++
-			return &NegativeError{Age: a.read.since(now)}
+			return a
 		}
 	}
 	return nil

@@ -49,22 +49,31 @@ func (b *body) hold(n int) error {
 	return nil
 }
 
-// body reads a JSON body of at most limit bytes.
+// body reads a JSON body of at most limit bytes. While it arrives, which its sender may draw out, the request has no place
+// among those in flight.
 func (n *Native) body(w http.ResponseWriter, r *http.Request, limit int) (*body, error) {
 	b := &body{native: n}
 	if err := jsonOnly(r.Header); err != nil {
 		return b, err
 	}
-	tooLarge := fail(api.TooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
 	if r.ContentLength > int64(limit) {
-		return b, tooLarge
+		return b, bodyTooLarge(limit)
 	}
 	in := http.MaxBytesReader(w, r.Body, int64(limit))
+	var err error
+	if full := n.proxy.Await(func() { err = b.fill(in, limit) }); full != nil && err == nil {
+		err = full
+	}
+	return b, err
+}
+
+// fill reads to the end.
+func (b *body) fill(in io.Reader, limit int) error {
 	for {
 		if len(b.bytes) == cap(b.bytes) {
 			// One byte more than the limit leaves room to read to the end of a body that is just as long.
 			if err := b.hold(min(max(firstBodyBytes, 2*cap(b.bytes)), limit+1)); err != nil {
-				return b, err
+				return err
 			}
 		}
 		k, err := in.Read(b.bytes[len(b.bytes):cap(b.bytes)])
@@ -72,13 +81,17 @@ func (n *Native) body(w http.ResponseWriter, r *http.Request, limit int) (*body,
 		var over *http.MaxBytesError
 		switch {
 		case errors.Is(err, io.EOF):
-			return b, nil
+			return nil
 		case errors.As(err, &over):
-			return b, tooLarge
+			return bodyTooLarge(limit)
 		case err != nil:
-			return b, fail(api.InvalidRequest, "the body could not be read to its end")
+			return fail(api.InvalidRequest, "the body could not be read to its end")
 		}
 	}
+}
+
+func bodyTooLarge(limit int) error {
+	return fail(api.TooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
 }
 
 func jsonOnly(h http.Header) error {

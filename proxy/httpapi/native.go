@@ -106,7 +106,7 @@ func (n *Native) admitted(w http.ResponseWriter, r *http.Request) error {
 	case "/healthz", "/readyz", "/.well-known/jwks.json":
 		return n.route(w, r)
 	}
-	if err := n.proxy.Enter(r.ContentLength != 0); err != nil {
+	if err := n.proxy.Enter(r.Context(), r.ContentLength != 0); err != nil {
 		return err
 	}
 	defer n.proxy.Leave()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 )
@@ -51,30 +52,47 @@ func closeAll(conns []*conn) {
 }
 
 var (
-	statusOK      = []byte("HTTP/1.1 200 ")
+	statusStart   = []byte("HTTP/1.1 ")
 	lengthName    = []byte("Content-Length")
 	errStatus     = fmt.Errorf("%w: the status is not 200", ErrAnswer)
+	errStatusLine = fmt.Errorf("%w: no status line", ErrAnswer)
 	errNoLength   = fmt.Errorf("%w: no Content-Length", ErrAnswer)
 	errLacksWant  = fmt.Errorf("%w: it lacks the wanted header", ErrAnswer)
 	errHeaderLine = fmt.Errorf("%w: a header line without a colon", ErrAnswer)
 )
 
-// ask sends the request and reads the whole answer.
+// ask sends the request and reads the whole answer, which must be the one that is measured.
 func (c *conn) ask() error {
-	if _, err := c.net.Write(c.request); err != nil {
+	status, wanted, err := c.exchange(c.request)
+	switch {
+	case err != nil:
 		return err
+	case status != http.StatusOK:
+		return errStatus
+	case !wanted:
+		return errLacksWant
+	}
+	c.answers++
+	return nil
+}
+
+// exchange sends a request and reads the whole answer, whatever it is, and says whether it has the wanted header.
+func (c *conn) exchange(request []byte) (status int, wanted bool, err error) {
+	if _, err := c.net.Write(request); err != nil {
+		return 0, false, err
 	}
 	line, err := c.line()
 	if err != nil {
-		return err
+		return 0, false, err
 	}
-	if !bytes.HasPrefix(line, statusOK) {
-		return errStatus
+	if status = parseStatus(line); status == 0 {
+		return 0, false, errStatusLine
 	}
-	length, wanted := -1, len(c.want) == 0
+	length := -1
+	wanted = len(c.want) == 0
 	for {
 		if line, err = c.line(); err != nil {
-			return err
+			return 0, false, err
 		}
 		if len(line) == 0 {
 			break
@@ -82,26 +100,35 @@ func (c *conn) ask() error {
 		wanted = wanted || bytes.Equal(line, c.want)
 		name, value, ok := bytes.Cut(line, []byte(": "))
 		if !ok {
-			return errHeaderLine
+			return 0, false, errHeaderLine
 		}
 		if bytes.EqualFold(name, lengthName) {
 			if length, err = strconv.Atoi(string(value)); err != nil {
-				return errNoLength
+				return 0, false, errNoLength
 			}
 		}
 	}
 	if length < 0 {
-		return errNoLength
-	}
-	if !wanted {
-		return errLacksWant
+		return 0, false, errNoLength
 	}
 	n, err := c.in.Discard(length)
 	c.bytes += int64(n)
-	if err == nil {
-		c.answers++
+	return status, wanted, err
+}
+
+// parseStatus is the status of a status line, 0 where it is none.
+func parseStatus(line []byte) (status int) {
+	rest, ok := bytes.CutPrefix(line, statusStart)
+	if !ok || len(rest) < 3 {
+		return 0
 	}
-	return err
+	for _, d := range rest[:3] {
+		if d < '0' || d > '9' {
+			return 0
+		}
+		status = 10*status + int(d-'0')
+	}
+	return status
 }
 
 // line reads one line without its end.

@@ -1,118 +1,80 @@
 package boltstore
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/boltfile"
 	"github.com/keyhole-edge/keyhole/proxy/internal/durable"
 )
 
 const (
-	format   = "keyhole state 1"
-	mode     = 0o600
-	lockWait = time.Second
+	format = "keyhole state 1"
+	mode   = 0o600
 )
 
-// openFile opens the file for writing, after a look at it for reading only: bbolt maps the file into memory and would
-// crash the process on a page beyond a cut end, as soon as it opens for writing.
+// openFile opens the file, or creates it. All its pages are checked before anything maps it.
 func openFile(path string) (*bolt.DB, error) {
-	info, err := os.Stat(path)
+	file, err := boltfile.Open(path, os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
 			return nil, fmt.Errorf("creating it: %w", err)
 		}
-		info, err = os.Stat(path)
+		file, err = boltfile.Open(path, os.O_RDWR)
 	}
+	switch {
+	case errors.Is(err, boltfile.ErrLocked):
+		return nil, ErrLocked
+	case errors.Is(err, boltfile.ErrForeign):
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+	case errors.Is(err, boltfile.ErrDamaged):
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case err != nil:
+		return nil, err
+	}
+	db, err := openBolt(path, file)
 	if err != nil {
+		boltfile.Abandon(file)
 		return nil, err
 	}
-	if err := checkStart(path, info); err != nil {
-		return nil, err
+	if err := guard(func() error { return check(db) }); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
-	db, err := openBolt(path, true)
-	if err != nil {
-		return nil, err
+	if err := file.Chmod(mode); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
-	err = guard(func() error { return check(db) })
-	if err := errors.Join(err, db.Close()); err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm() != mode {
-		if err := os.Chmod(path, mode); err != nil {
-			return nil, err
-		}
-	}
-	return openBolt(path, false)
+	return db, nil
 }
 
-// checkStart refuses what is too short for bbolt, which has two pages of at least 4 KiB at its start, and an empty file
-// above all: bbolt would take it for a new one, and all that was revoked would be forgotten.
-func checkStart(path string, info fs.FileInfo) error {
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: it is not a regular file", ErrForeign)
-	}
-	if info.Size() >= 2*4096 {
-		return nil
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if len(data) == 0 || len(data) > 20 && bytes.Equal(data[16:20], []byte{0xed, 0xda, 0x0c, 0xed}) {
-		return fmt.Errorf("%w: it is cut short to %d bytes", ErrCorrupt, len(data))
-	}
-	return ErrForeign
-}
-
-func openBolt(path string, readOnly bool) (db *bolt.DB, err error) {
-	var file *os.File
-	open := func(name string, flag int, perm os.FileMode) (*os.File, error) {
-		f, err := os.OpenFile(name, flag, perm)
-		file = f
-		return f, err
+// openBolt hands the library a file, and with it the file's lock.
+func openBolt(path string, file *os.File) (db *bolt.DB, err error) {
+	options := &bolt.Options{
+		Timeout:  boltfile.LockTimeout,
+		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return file, nil },
 	}
 	err = guard(func() error {
-		db, err = bolt.Open(path, mode, &bolt.Options{Timeout: lockWait, ReadOnly: readOnly, OpenFile: open})
+		db, err = bolt.Open(path, mode, options)
 		return err
 	})
-	if err != nil && file != nil {
-		unlock(file) // bbolt has, and closed it, unless it panicked: the lock must not outlive this attempt
-		_ = file.Close()
-	}
-	var pathErr *fs.PathError
 	var errno syscall.Errno
 	switch {
 	case err == nil:
 		return db, nil
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, ErrLocked
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
-	case errors.As(err, &pathErr), errors.As(err, &errno), errors.Is(err, ErrCorrupt):
+	case errors.As(err, &errno), errors.Is(err, ErrCorrupt):
 		return nil, err
 	}
 	return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
-// check refuses a file that is shorter than its own books say, or not ours.
+// check refuses a file that is not ours.
 func check(db *bolt.DB) error {
 	return db.View(func(tx *bolt.Tx) error {
-		info, err := os.Stat(db.Path())
-		if err != nil {
-			return err
-		}
-		if info.Size() < tx.Size() {
-			return fmt.Errorf("%w: it is cut short to %d of %d bytes", ErrCorrupt, info.Size(), tx.Size())
-		}
 		meta := tx.Bucket(metaBucket)
 		if meta == nil {
 			return ErrForeign
@@ -139,7 +101,7 @@ func create(path string) error {
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	whole := filepath.Join(tmp, "new")
-	db, err := bolt.Open(whole, mode, &bolt.Options{Timeout: lockWait})
+	db, err := bolt.Open(whole, mode, &bolt.Options{Timeout: boltfile.LockTimeout})
 	if err != nil {
 		return err
 	}

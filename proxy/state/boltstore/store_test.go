@@ -1,6 +1,8 @@
 package boltstore_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -123,6 +125,42 @@ func TestDamageDoesNotCrash(t *testing.T) {
 		t.Error("no damage was ever noticed")
 	}
 	t.Logf("%d damaged files refused", refused)
+}
+
+// A page that names itself as its child would make bbolt recurse until the process dies, which nothing catches.
+func TestCyclicPagesAreRefused(t *testing.T) {
+	const branch = 0x01
+	path := filled(t, 12)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cycles := 0
+	for at := 2 * 4096; at < len(whole); at += 4096 {
+		if binary.NativeEndian.Uint16(whole[at+8:]) != branch {
+			continue
+		}
+		data := bytes.Clone(whole)
+		copy(data[at+16+8:at+16+16], data[at:at+8])
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := boltstore.Open(boltstore.Config{Path: path})
+		switch {
+		case err == nil:
+			_, _, err = s.Since(t.Context(), 0) // the page is not in use any more
+			if err := errors.Join(err, s.Close()); err != nil {
+				t.Error(err)
+			}
+		case errors.Is(err, boltstore.ErrCorrupt):
+			cycles++
+		default:
+			t.Errorf("got %v, want ErrCorrupt", err)
+		}
+	}
+	if cycles == 0 {
+		t.Error("the sample has no branch page in use")
+	}
 }
 
 // What is refused is refused before it can crash the process or be taken for a new file, and is left as it was.

@@ -144,32 +144,6 @@ func TestFlippedBytesNeverPanic(t *testing.T) {
 	}
 }
 
-// A page that names itself as its child would make the storage library recurse until the process dies.
-func TestCyclicPagesAreRefused(t *testing.T) {
-	file := sampleVault(t, 40)
-	cycles := 0
-	for at := 2 * 4096; at < len(file); at += 4096 {
-		if flags := binary.NativeEndian.Uint16(file[at+8:]); flags != 0x01 {
-			continue
-		}
-		changed := bytes.Clone(file)
-		copy(changed[at+16+8:at+16+16], changed[at:at+8])
-		err := embedded.CheckPages(bytes.NewReader(changed), int64(len(changed)))
-		if err != nil && !errors.Is(err, embedded.ErrCorrupt) {
-			t.Errorf("got %v, want ErrCorrupt", err)
-		}
-		if err != nil {
-			cycles++
-		}
-	}
-	if cycles == 0 {
-		t.Error("the sample has no branch page in use")
-	}
-	if err := embedded.CheckPages(bytes.NewReader(file), int64(len(file))); err != nil {
-		t.Errorf("the sample itself: %v", err)
-	}
-}
-
 // Losing the end of the file under a running vault is a memory fault at the next read of it, not the end of the process.
 func TestFileCutWhileOpen(t *testing.T) {
 	path := vaultPath(t)

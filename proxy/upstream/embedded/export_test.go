@@ -22,6 +22,3 @@ func EncodePayload(s *secret.Secret) []byte { return encodePayload(s) }
 func DecodeMetadata(b []byte) (map[string]string, error) { return decodeMetadata(b) }
 
 func EncodeMetadata(m map[string]string) []byte { return encodeMetadata(m) }
-
-// CheckPages is the check of a file before it is mapped.
-var CheckPages = checkPages

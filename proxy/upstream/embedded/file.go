@@ -6,33 +6,20 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/boltfile"
 	"github.com/keyhole-edge/keyhole/proxy/internal/durable"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// lockTimeout bounds the wait for another process to let go of the file.
-const lockTimeout = time.Second
-
-// errReplaced: another file took the path while the lock of this one was waited for.
-var errReplaced = errors.New("the vault was replaced")
-
 // Lock keeps every vault from being opened at path, where there is a file, until it is closed. It asks nothing of the
 // file's content. It fails with ErrLocked, after a second, or with os.ErrNotExist.
 func Lock(path string) (io.Closer, error) {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := lockFile(file, false, lockTimeout); err != nil {
-		_ = file.Close()
-		return nil, err
-	}
-	return file, nil
+	lock, err := boltfile.Lock(path)
+	return lock, explained(err)
 }
 
 // openChecked opens and locks an existing file and checks all its pages, before anything maps it.
@@ -41,47 +28,33 @@ func openChecked(c *Config) (*os.File, error) {
 	if c.ReadOnly {
 		flag = os.O_RDONLY
 	}
-	file, err := os.OpenFile(c.Path, flag, 0)
+	file, err := boltfile.Open(c.Path, flag)
 	if err != nil {
-		return nil, err
+		return nil, explained(err)
 	}
-	if err := checkFile(c, file); err != nil {
-		_ = file.Close()
-		return nil, err
+	if info, err := file.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
+		c.Logger.Warn("vault: others may read the file", "path", c.Path, "mode", info.Mode().Perm().String())
 	}
 	return file, nil
 }
 
-func checkFile(c *Config, file *os.File) error {
-	info, err := file.Stat()
-	if err != nil {
-		return err
+// explained says what a refusal means for a vault.
+func explained(err error) error {
+	switch {
+	case errors.Is(err, boltfile.ErrLocked):
+		return ErrLocked
+	case errors.Is(err, boltfile.ErrForeign):
+		return fmt.Errorf("%w: %w", ErrForeign, err)
+	case errors.Is(err, boltfile.ErrDamaged):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: it is not a regular file", ErrForeign)
-	}
-	// The library locks through the same descriptor, which then holds the lock already.
-	if err := lockFile(file, c.ReadOnly, lockTimeout); err != nil {
-		return err
-	}
-	// A file that lost its name while its lock was waited for would take writes that nobody reads again.
-	if named, err := os.Stat(c.Path); err != nil || !os.SameFile(named, info) {
-		return errors.Join(errReplaced, err)
-	}
-	// The size may have changed while another process held the lock.
-	if info, err = file.Stat(); err != nil {
-		return err
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		c.Logger.Warn("vault: others may read the file", "path", c.Path, "mode", perm.String())
-	}
-	return checkPages(file, info.Size())
+	return err
 }
 
 // openBolt hands the library a file, and with it the file's lock.
 func openBolt(path string, file *os.File, readOnly bool) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout:  lockTimeout,
+		Timeout:  boltfile.LockTimeout,
 		ReadOnly: readOnly,
 		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return file, nil },
 	})

@@ -45,22 +45,6 @@ func FuzzDecodeRecords(f *testing.F) {
 	})
 }
 
-// FuzzCheckPages gives any bytes, on top of a sound file, to the check that stands before the memory map.
-func FuzzCheckPages(f *testing.F) {
-	file := sampleVault(f, 30)
-	f.Add(uint32(8*4096), []byte{1, 0, 0, 0})
-	f.Add(uint32(16), []byte{0xed})
-	f.Add(uint32(3*4096+10), []byte{0xff, 0xff, 0xff})
-	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
-		changed := bytes.Clone(file)
-		copy(changed[int(at)%len(changed):], patch)
-		err := embedded.CheckPages(bytes.NewReader(changed), int64(len(changed)))
-		if err != nil && !errors.Is(err, embedded.ErrCorrupt) && !errors.Is(err, embedded.ErrForeign) {
-			t.Errorf("got %v, want ErrCorrupt or ErrForeign", err)
-		}
-	})
-}
-
 func FuzzParseKey(f *testing.F) {
 	f.Add([]byte("keyhole-master-key-v1:MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -34,6 +34,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/boltfile"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -110,9 +111,6 @@ func Open(c Config) (*Vault, error) {
 	}
 	c.setDefaults()
 	v, err := open(&c)
-	if errors.Is(err, errReplaced) {
-		v, err = open(&c) // what is there now
-	}
 	if errors.Is(err, os.ErrNotExist) && !c.ReadOnly {
 		if err := create(&c); err != nil {
 			return nil, fmt.Errorf("creating vault: %w", err)
@@ -136,7 +134,7 @@ func open(c *Config) (*Vault, error) {
 		return err
 	})
 	if err != nil {
-		_ = file.Close() // the library may or may not have done so
+		boltfile.Abandon(file)
 		return nil, err
 	}
 	v := &Vault{

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package embedded
+package boltfile
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// lockFile takes the lock that the storage library takes, through the same descriptor, so that pages are checked while
+// lock takes the lock that the storage library takes, through the same descriptor, so that pages are checked while
 // nobody writes them.
-func lockFile(file *os.File, shared bool, wait time.Duration) error {
+func lock(file *os.File, shared bool, wait time.Duration) error {
 	how := syscall.LOCK_EX
 	if shared {
 		how = syscall.LOCK_SH
@@ -32,3 +32,6 @@ func lockFile(file *os.File, shared bool, wait time.Duration) error {
 		time.Sleep(pause)
 	}
 }
+
+// unlock gives up the lock of file. Closing it is not enough while its pages are mapped, which after a panic they are.
+func unlock(file *os.File) { _ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) }

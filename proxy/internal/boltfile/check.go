@@ -1,4 +1,4 @@
-package embedded
+package boltfile
 
 import (
 	"bytes"
@@ -7,9 +7,7 @@ import (
 	"io"
 )
 
-// The storage library trusts its file: a damaged page makes it panic, fault, or recurse until the stack is gone, which
-// no recover catches. So the structure of the file is checked with plain reads before the library maps it. The layout
-// is that of bbolt's data file, version 2: pages in the machine's byte order, two meta pages first.
+// The layout of bbolt's data file, version 2: pages in the machine's byte order, two meta pages first.
 const (
 	boltMagic   = 0xED0CDAED
 	boltVersion = 2
@@ -32,15 +30,15 @@ const (
 
 var order = binary.NativeEndian
 
-// damaged is ErrCorrupt with a reason.
+// damaged is ErrDamaged with a reason.
 func damaged(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{ErrCorrupt}, args...)...)
+	return fmt.Errorf("%w: "+format, append([]any{ErrDamaged}, args...)...)
 }
 
-// checkPages checks that file, of size bytes, is a whole data file: that each page reached from the newest valid meta
+// Check checks that file, of size bytes, is a whole data file: that each page reached from the newest valid meta
 // page is inside the file, of the right kind, reached once and ordered, and that no free page is in use. It reads all
 // pages but the content of large values.
-func checkPages(file io.ReaderAt, size int64) error {
+func Check(file io.ReaderAt, size int64) error {
 	m, err := newestMeta(file, size)
 	if err != nil {
 		return err

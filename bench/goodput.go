@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/bench/internal/load"
+	"github.com/keyhole-edge/keyhole/bench/internal/report"
+)
+
+// What is asked for under overload: of 100 requests 90 read one cached secret, 9 are misses and one is a write.
+const (
+	mixLength = 100
+	mixMisses = 9
+
+	coldSecrets   = 512 // read in turn through a cache that holds cachedSecrets: every read is a miss
+	cachedSecrets = 64
+	written       = 16 // secrets that are written in turn
+
+	overloadFactor      = 3
+	overloadPatience    = time.Second
+	overloadConnections = 2048 // twice as many as limits.max_in_flight lets in
+	peakConnections     = 64
+)
+
+// goodput puts the server under three times the load that it can answer, and counts what it answers in time. Its limits
+// are those that nobody has set: no rates, and the default of max_in_flight.
+func goodput(ctx context.Context, o options, r *report.Report) (err error) {
+	dir, remove, err := scratch()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	s, err := buildServer(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if err := s.configure(fmt.Sprintf("cache: {entries: %d}\n", cachedSecrets)); err != nil {
+		return err
+	}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	defer s.kill()
+	b := &overload{server: s, log: &auditLog{path: s.auditFile()}}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	if _, err := b.peak(ctx, o.load); err != nil {
+		return err
+	}
+	p, err := alternate(ctx, o.pairs,
+		func() (float64, error) { return b.over(ctx, o.load) },
+		func() (float64, error) { return b.peak(ctx, o.load) })
+	if err != nil {
+		return err
+	}
+	res := p.result("goodput_3x", "req/s", report.RatioAtLeast(0.80))
+	res.Against = fmt.Sprintf("the peak of the same server and mix in a closed loop of %d connections", peakConnections)
+	res.Notes = b.notes(o)
+	if err := r.Add(res); err != nil {
+		return err
+	}
+	if err := b.growth(r); err != nil {
+		return err
+	}
+	return s.stop()
+}
+
+// overload is a server and what came of asking too much of it.
+type overload struct {
+	server   *server
+	log      *auditLog
+	mix      load.Mix
+	capacity float64 // the highest peak so far
+	sum      load.Outcome
+	hits     int       // cached reads among sum.Good
+	memory   []float64 // the most that the server had by the end of each run, in MB
+}
+
+var errOtherMix = errors.New("the mix of cached reads and misses is not the one that is meant")
+
+// peak measures the capacity. At it the log tells whether what should be a miss is one.
+func (b *overload) peak(ctx context.Context, d time.Duration) (float64, error) {
+	if err := b.log.skip(); err != nil {
+		return 0, err
+	}
+	got, err := load.MixClosed(ctx, b.mix, peakConnections, d)
+	if err != nil {
+		return 0, err
+	}
+	g, err := b.log.next()
+	if err != nil {
+		return 0, err
+	}
+	if share := float64(g.hits) / float64(got.Good); share < 0.88 || share > 0.92 {
+		return 0, fmt.Errorf("%w: %.3f of the answers are hits", errOtherMix, share)
+	}
+	b.capacity = max(b.capacity, got.PerSecond())
+	return got.PerSecond(), nil
+}
+
+func (b *overload) over(ctx context.Context, d time.Duration) (float64, error) {
+	if err := b.log.skip(); err != nil {
+		return 0, err
+	}
+	got, err := load.MixOpen(ctx, b.mix, overloadFactor*b.capacity, overloadConnections, overloadPatience, d)
+	if err != nil {
+		return 0, err
+	}
+	g, err := b.log.next()
+	if err != nil {
+		return 0, err
+	}
+	mb, err := b.server.memory("VmHWM")
+	if err != nil && !errors.Is(err, errNoProc) {
+		return 0, err
+	}
+	b.sum.Add(got)
+	b.hits += g.hits
+	b.memory = append(b.memory, mb)
+	return got.PerSecond(), nil
+}
+
+func (b *overload) notes(o options) []string {
+	s := b.sum
+	due := float64(s.Good + s.Late + s.Shed + s.Unsent + s.Broken + s.Other)
+	of := func(n int) float64 { return 100 * float64(n) / due }
+	return []string{
+		fmt.Sprintf("open loop of the harness at %d times the highest peak, %v a run, medians of %d pairs; of %d requests %d are misses and one is a write, the others read one cached secret; no rate limits, max_in_flight as it is by default",
+			overloadFactor, o.load, o.pairs, mixLength, mixMisses),
+		fmt.Sprintf("counted are answers 200 and 201 within %v of when they were due: %.1f %% of all; shed with 503: %.1f %%, late: %.1f %%, closed: %.1f %%, other: %.1f %%; not sent because all %d connections waited: %.1f %%",
+			overloadPatience, of(s.Good), of(s.Shed), of(s.Late), of(s.Broken), of(s.Other), overloadConnections, of(s.Unsent)),
+		fmt.Sprintf("cached reads answered, by the audit log: %d, of %d good answers", b.hits, s.Good),
+	}
+}
+
+// growth reports the most memory that the server ever had against the most that it had by the middle of the runs: the
+// first ones fill its caches and pools.
+func (b *overload) growth(r *report.Report) error {
+	if slices.Contains(b.memory, 0) {
+		return nil // the system does not tell
+	}
+	first, last := b.memory[len(b.memory)/2-1], b.memory[len(b.memory)-1]
+	return r.Add(report.Result{
+		Name: "goodput_3x_rss", Value: last, Unit: "MB", Baseline: report.Float(first), Ratio: report.Float(last / first), Budget: report.RatioAtMost(1.1),
+		Against: "the same server after the first half of the runs under overload; both are the most that was resident until then",
+	})
+}
+
+// prepare stores the secrets and makes the requests.
+func (b *overload) prepare(ctx context.Context) error {
+	token, err := b.server.token("read:web/production/** write:web/production/**")
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(b.server.url)
+	if err != nil {
+		return err
+	}
+	head := func(method, name string) string {
+		return fmt.Sprintf("%s /v1/secrets/web/production/%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n", method, name, u.Host, token)
+	}
+	get := func(name string) []byte { return []byte(head("GET", name) + "\r\n") }
+	put := func(name string) []byte {
+		body := `{"value":"` + strings.Repeat("s", valueBytes) + `"}`
+		return fmt.Appendf(nil, "%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", head("PUT", name), len(body), body)
+	}
+	cold := func(i int) string { return fmt.Sprintf("COLD_%d", i%coldSecrets) }
+
+	seed := load.Mix{Addr: u.Host, Requests: [][]byte{put("HOT")}}
+	for i := range coldSecrets {
+		seed.Requests = append(seed.Requests, put(cold(i)))
+	}
+	if err := load.MixOnce(ctx, seed); err != nil {
+		return err
+	}
+	b.mix.Addr = u.Host
+	hot, misses := get("HOT"), 0
+	for i := range coldSecrets * mixLength / mixMisses {
+		switch at := i % mixLength; {
+		case at == 0:
+			b.mix.Requests = append(b.mix.Requests, put(fmt.Sprintf("WRITTEN_%d", i/mixLength%written)))
+		case at%10 == 0: // mixMisses of mixLength
+			b.mix.Requests = append(b.mix.Requests, get(cold(misses)))
+			misses++
+		default:
+			b.mix.Requests = append(b.mix.Requests, hot)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package load_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/bench/internal/load"
+)
+
+// mixed answers by the path: /STATUS, /hang until the test ends, /cut by closing the connection.
+func mixed(t *testing.T, paths ...string) (load.Mix, *atomic.Int64) {
+	t.Helper()
+	var asked atomic.Int64
+	done := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		var status int
+		switch _, err := fmt.Sscanf(r.URL.Path, "/%d", &status); {
+		case err == nil:
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		case r.URL.Path == "/hang":
+			<-done
+		default:
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(done) })
+	m := load.Mix{Addr: strings.TrimPrefix(s.URL, "http://")}
+	for _, p := range paths {
+		m.Requests = append(m.Requests, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", p))
+	}
+	return m, &asked
+}
+
+// Every request that was due is counted once, as what came of it.
+func TestMixOpenCountsEachOutcome(t *testing.T) {
+	m, asked := mixed(t, "/200", "/201", "/503", "/404", "/cut")
+	got, err := load.MixOpen(t.Context(), m, 1000, 4, time.Minute, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := got.Good + got.Shed + got.Other + got.Broken + got.Late + got.Unsent; sum != 100 || got.Late != 0 {
+		t.Errorf("%d of 100 requests are counted: %+v", sum, got)
+	}
+	if got.Unsent == 0 && (got.Good != 40 || got.Shed != 20 || got.Other != 20 || got.Broken != 20 || asked.Load() != 100) {
+		t.Errorf("got %+v of %d asked", got, asked.Load())
+	}
+	if got.Good == 0 || got.Shed == 0 || got.Other == 0 || got.Broken == 0 || got.Elapsed < 100*time.Millisecond {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// Who waits for an answer too long hangs up; what is due while every connection waits is never sent.
+func TestMixOpenGivesUp(t *testing.T) {
+	m, asked := mixed(t, "/hang")
+	got, err := load.MixOpen(t.Context(), m, 100, 2, 200*time.Millisecond, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Late+got.Unsent != 10 || asked.Load() > 2 {
+		t.Errorf("got %+v of %d asked, want 10 late or unsent, and each connection hanging in one", got, asked.Load())
+	}
+}
+
+func TestMixClosedWantsGoodAnswers(t *testing.T) {
+	m, asked := mixed(t, "/200", "/201")
+	got, err := load.MixClosed(t.Context(), m, 3, 20*time.Millisecond)
+	if err != nil || got.Good < 3 || int64(got.Good) != asked.Load() {
+		t.Errorf("got %+v of %d asked, %v", got, asked.Load(), err)
+	}
+	if err := load.MixOnce(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+	m, _ = mixed(t, "/200", "/503")
+	if _, err := load.MixClosed(t.Context(), m, 1, time.Minute); !errors.Is(err, load.ErrAnswer) {
+		t.Errorf("a peak with a shed request: got %v", err)
+	}
+}
