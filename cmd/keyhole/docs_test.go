@@ -15,7 +15,7 @@ import (
 )
 
 // documents are those whose examples are run: blocks of sh in order, in one shell, and blocks of yaml as configurations.
-var documents = []string{"../../README.md"}
+var documents = []string{"../../README.md", "../../docs/configuration.md"}
 
 var fence = regexp.MustCompile("(?ms)^```(sh|yaml)\n(.*?)\n```$")
 
