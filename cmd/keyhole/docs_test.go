@@ -62,7 +62,7 @@ func runExample(t *testing.T, script string) {
 	}
 	addr := ln.Addr().String()
 	_ = ln.Close()
-	script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + strings.ReplaceAll(script, "127.0.0.1:8640", addr)
+	script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n" + strings.ReplaceAll(script, "127.0.0.1:8640", addr)
 	cmd := exec.Command("bash", "-c", script)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(bin)+":"+os.Getenv("PATH"),
