@@ -82,14 +82,18 @@ func greet(w io.Writer, r *running) error {
 	if err := recordIssued(r.config, devScopes, "dev"); err != nil {
 		return err
 	}
+	options, url, err := curlOptions(r.config, r.native)
+	if err != nil {
+		return err
+	}
 	_, err = fmt.Fprintf(w, `Keyhole is serving on %s
 
-  curl -H "Authorization: Bearer %s" \
+  curl %s-H "Authorization: Bearer %s" \
     %s/v1/secrets/%s
 
 audit log  %s
 policy     %s (%s)
-`, r.native, token, r.native, seedPath, r.config.Abs(auditFile(r.config)), policyNames(r.config), r.app.PolicyDigest())
+`, r.native, options, token, url, seedPath, r.config.Abs(auditFile(r.config)), policyNames(r.config), r.app.PolicyDigest())
 	return err
 }
 

@@ -49,11 +49,10 @@ func TestDevEndsWithItsTerminal(t *testing.T) {
 			t.Fatalf("the server does not start\n%s", log.String())
 		}
 	}
-	p := &proxytest.Process{Stderr: log}
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	await(t, p, taken, 1)
+	awaitText(t, log, taken, 1)
 	_ = master.Close()
 	select {
 	case err := <-done:

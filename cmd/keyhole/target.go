@@ -25,6 +25,7 @@ type target struct {
 	config string
 	url    string
 	token  string
+	tls    tlsFlags
 }
 
 func (t *target) operatorFlags(cmd *cobra.Command) {
@@ -36,6 +37,7 @@ func (t *target) flags(cmd *cobra.Command) {
 	t.operatorFlags(cmd)
 	cmd.Flags().StringVar(&t.url, "url", "", "URL of a Keyhole server (KEYHOLE_URL)")
 	cmd.Flags().StringVar(&t.token, "token", "", "token to send to it (KEYHOLE_TOKEN)")
+	t.tls.add(cmd)
 }
 
 // resolve settles which of the ways is meant. A way given as a flag wins over the environment.
@@ -102,7 +104,11 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		return nil, err
 	}
 	if t.url != "" {
-		return newClient(t.url, t.token, nil)
+		transport, err := t.tls.remoteTransport()
+		if err != nil {
+			return nil, err
+		}
+		return newClient(t.url, t.token, transport)
 	}
 	c, err := t.load()
 	if err != nil {
@@ -117,7 +123,7 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		return nil, err
 	}
 	if lock == nil {
-		transport, err := serverTransport(c)
+		transport, err := t.tls.serverTransport(c)
 		if err != nil {
 			return nil, err
 		}
