@@ -127,7 +127,11 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newClient(server.Native, token, transport)
+		cl, err := newClient(server.Native, token, transport)
+		if err == nil {
+			cl.config = c
+		}
+		return cl, err
 	}
 	a, err := app.New(ctx, c, full.Drivers(), app.Options{Surface: "cli"})
 	if err == nil {
@@ -140,6 +144,7 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.Close(), lock.Release())
 	}
+	cl.config = c
 	cl.close = func() error { return errors.Join(a.Close(), lock.Release()) }
 	return cl, nil
 }
