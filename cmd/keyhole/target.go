@@ -15,6 +15,8 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 const defaultDir = ".keyhole"
@@ -147,6 +149,17 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 	cl.config = c
 	cl.close = func() error { return errors.Join(a.Close(), lock.Release()) }
 	return cl, nil
+}
+
+// ask sends one request about a secret. action is what a token of the directory's own key must permit; verb follows the path.
+func (t *target) ask(ctx context.Context, action policy.Action, method string, path secret.Path, verb string, body []byte) (answer []byte, err error) {
+	c, err := t.client(ctx, policy.Scope{Action: action, Pattern: secret.Exactly(path)}.String())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	_, answer, err = c.do(ctx, method, secretURL(path.String())+verb, body)
+	return answer, err
 }
 
 // lockOrFind takes the directory's lock, or finds the server that holds it. A holder without an announced address is
