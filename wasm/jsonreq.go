@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
@@ -43,6 +44,9 @@ func (p *projection) appendJSON(dst []byte, r *policy.Request) ([]byte, bool) {
 	j.member(`,"deployment":`, p.text(slotDeployment, r))
 	j.number(`,"anomaly":`, p.anomaly(r))
 	j.raw(`,"approval":null}}`)
+	if !utf8.Valid(j.b) { // some string is not: each such byte becomes U+FFFD
+		j.b = append(j.b[:0], string([]rune(string(j.b)))...)
+	}
 	return j.b, j.ok && len(j.b) <= maxRequestBytes
 }
 
@@ -87,48 +91,9 @@ func (j *jsonText) pairs(key string, filter *pairFilter, pairs []policy.Pair) {
 	j.raw("}")
 }
 
-// str appends a string with the escapes of RFC 8785 section 3.2.2.2. Each byte that is not UTF-8 becomes U+FFFD.
+// str appends a string, whose bytes need not be UTF-8 yet.
 func (j *jsonText) str(s string) {
-	const hex = "0123456789abcdef"
-	if j.ok = j.ok && len(j.b)+len(s)+2 <= maxRequestBytes; !j.ok {
-		return
+	if j.ok = j.ok && len(j.b)+len(s)+2 <= maxRequestBytes; j.ok {
+		j.b = jsontext.AppendString(j.b, s)
 	}
-	b := append(j.b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				b = append(append(b, s[start:i]...), "\uFFFD"...)
-				start = i + 1
-			}
-			i += n
-			continue
-		}
-		b = append(b, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\b':
-			b = append(b, '\\', 'b')
-		case '\f':
-			b = append(b, '\\', 'f')
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		start = i
-	}
-	j.b = append(append(b, s[start:]...), '"')
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
 )
 
 // maxAnswerBytes bounds what a server may send: a value of 512 KiB, escaped.
@@ -20,10 +21,11 @@ const maxAnswerBytes = 8 << 20
 
 // client speaks the native API.
 type client struct {
-	base  string
-	token string
-	http  *http.Client
-	close func() error
+	base   string
+	token  string
+	http   *http.Client
+	config *config.Config // of the directory; nil where only a URL is known
+	close  func() error
 }
 
 // newClient takes only URLs over which a token may travel: HTTPS, or plain HTTP to this machine or where the operator

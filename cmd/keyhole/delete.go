@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/spf13/cobra"
 
 	"github.com/keyhole-edge/keyhole/proxy/policy"
-	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 func deleteCommand() *cobra.Command {
@@ -19,17 +17,12 @@ func deleteCommand() *cobra.Command {
 		Long: `Delete a secret with all its versions. Deleting what does not exist is no error. Version numbers stay used: a
 secret that is set again goes on counting.`,
 		Args: args(1, 1, "keyhole delete PATH"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := parsePath(args[0])
 			if err != nil {
 				return err
 			}
-			c, err := t.client(cmd.Context(), policy.Scope{Action: policy.WriteTo, Pattern: secret.Exactly(path)}.String())
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, c.close()) }()
-			if _, _, err := c.do(cmd.Context(), http.MethodDelete, secretURL(path.String()), nil); err != nil {
+			if _, err := t.ask(cmd.Context(), policy.WriteTo, http.MethodDelete, path, "", nil); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s is deleted\n", path)

@@ -32,14 +32,17 @@ func devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Run everything on this machine, without any set-up",
 		Long: `Run a server with an embedded vault in a directory of its own, made when missing, with one example
-secret in it. It prints a curl line that works. Everything stays in the directory for the next start.`,
+secret in it. It prints a curl line that works. Everything stays in the directory for the next start. It reloads as
+"keyhole serve" does, and ends where its terminal is closed.`,
 		Args: args(0, 0, "keyhole dev [--dir DIR]"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := devdir.Create(dir, f.listen); err != nil {
 				return err
 			}
-			return runServer(cmd.Context(), filepath.Join(dir, devdir.ConfigFile), f, nil, func(r *running) error {
-				return devdir.Once(dir, func() error { return seed(cmd.Context(), r) })
+			ctx, reload, stop := hangups(cmd.Context())
+			defer stop()
+			return runServer(ctx, filepath.Join(dir, devdir.ConfigFile), f, reload, func(r *running) error {
+				return devdir.Once(dir, func() error { return seed(ctx, r) })
 			}, func(r *running) error { return greet(cmd.OutOrStdout(), r) })
 		},
 	}
@@ -79,14 +82,18 @@ func greet(w io.Writer, r *running) error {
 	if err := recordIssued(r.config, devScopes, "dev"); err != nil {
 		return err
 	}
+	options, url, err := curlOptions(r.config, r.native)
+	if err != nil {
+		return err
+	}
 	_, err = fmt.Fprintf(w, `Keyhole is serving on %s
 
-  curl -H "Authorization: Bearer %s" \
+  curl %s-H "Authorization: Bearer %s" \
     %s/v1/secrets/%s
 
 audit log  %s
 policy     %s (%s)
-`, r.native, token, r.native, seedPath, r.config.Abs(auditFile(r.config)), policyNames(r.config), r.app.PolicyDigest())
+`, r.native, options, token, url, seedPath, r.config.Abs(auditFile(r.config)), policyNames(r.config), r.app.PolicyDigest())
 	return err
 }
 

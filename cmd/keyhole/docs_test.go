@@ -1,12 +1,15 @@
 package main_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +18,8 @@ import (
 )
 
 // documents are those whose examples are run: blocks of sh in order, in one shell, and blocks of yaml as configurations.
-var documents = []string{"../../README.md", "../../docs/operations.md"}
+// What they use besides keyhole and the tools of every system is openssl.
+var documents = []string{"../../README.md", "../../docs/configuration.md", "../../docs/audit.md", "../../docs/operations.md"}
 
 var fence = regexp.MustCompile("(?ms)^```(sh|yaml)\n(.*?)\n```$")
 
@@ -23,6 +27,9 @@ func TestExamplesInDocuments(t *testing.T) {
 	for _, file := range documents {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			text := string(read(t, file))
+			if _, err := exec.LookPath("openssl"); err != nil && strings.Contains(text, "openssl") {
+				t.Skip("openssl is not here")
+			}
 			blocks := fence.FindAllStringSubmatch(text, -1)
 			if len(blocks) == 0 {
 				t.Fatal("no examples")
@@ -37,6 +44,53 @@ func TestExamplesInDocuments(t *testing.T) {
 			}
 			runExample(t, script.String())
 		})
+	}
+}
+
+// The table of the record has every member that a record can have, and no other.
+func TestEveryMemberOfARecordIsDocumented(t *testing.T) {
+	text := string(read(t, "../../docs/audit.md"))
+	documented := map[string]bool{}
+	_, table, _ := strings.Cut(text, "\n| member |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for row := range strings.Lines(table) {
+		names, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		for _, m := range code.FindAllStringSubmatch(names, -1) {
+			documented[m[1]] = true
+		}
+	}
+	dir := t.TempDir()
+	dev(t, dir).Stop(t)
+	lines := string(read(t, "../../proxy/audit/testdata/lines.jsonl")) + string(read(t, filepath.Join(dir, "audit", "audit.jsonl")))
+	// What these logs have no reason to write.
+	written := map[string]bool{"rotated": true, "torn_bytes": true, "continues.instance": true, "continues.seq": true}
+	for line := range strings.Lines(lines) {
+		var record any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatal(err)
+		}
+		members(written, "", record)
+	}
+	if !maps.Equal(written, documented) {
+		t.Errorf("got %v, want %v", slices.Sorted(maps.Keys(documented)), slices.Sorted(maps.Keys(written)))
+	}
+}
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// members collects the paths of a document.
+func members(to map[string]bool, at string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, v := range v {
+			members(to, strings.TrimPrefix(at+"."+name, "."), v)
+		}
+	case []any:
+		for _, v := range v {
+			members(to, at+"[]", v)
+		}
+	default:
+		to[at] = true
 	}
 }
 

@@ -6,10 +6,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,8 +30,15 @@ func certify(t *testing.T, dir string, names ...string) *x509.CertPool {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: names,
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: names[0]},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -97,5 +107,62 @@ func TestCommandsOverTLS(t *testing.T) {
 		if _, stderr := keyhole(t, 5, "", "get", "web/production/KEY", "--config", file); !strings.Contains(stderr, "certificate") {
 			t.Errorf("a server with another certificate: %s", stderr)
 		}
+	}
+}
+
+// A server that asks for client certificates is reached with one, in a directory and at a URL, and not without.
+func TestCommandsWithAClientCertificate(t *testing.T) {
+	dir, me := t.TempDir(), t.TempDir()
+	certify(t, dir, "127.0.0.1")
+	certify(t, me, "me")
+	proxytest.WriteDocument(t, dir, strings.Replace(proxytest.Document, `native: "127.0.0.1:0"`,
+		`native: {address: "127.0.0.1:0", tls: {cert: "file:cert.pem", key: "file:key.pem", client_ca: "file:`+filepath.Join(me, "cert.pem")+`"}}`, 1))
+	file := filepath.Join(dir, devdir.ConfigFile)
+	p := proxytest.StartBinary(t, bin, dir, "serve", "--config", file)
+	identity := []string{"--tls-cert", "file:" + filepath.Join(me, "cert.pem"), "--tls-key", "file:" + filepath.Join(me, "key.pem")}
+	with := func(more []string, args ...string) []string { return append(args, more...) }
+
+	keyhole(t, 0, "v", with(identity, "set", "web/production/KEY", "--config", file)...)
+	keyhole(t, 5, "", "get", "web/production/KEY", "--config", file)
+	keyhole(t, 2, "", with(identity[:2], "get", "web/production/KEY", "--config", file)...)
+	keyhole(t, 2, "", with(identity, "get", "web/production/KEY", "--config", file, "--tls-ca", "file:x")...)
+	keyhole(t, 2, "", "get", "web/production/KEY", "--config", file, "--tls-cert", "x", "--tls-key", "y")
+
+	token := proxytest.Issuer(p.Config)(t, map[string]string{"scope": "read:web/production/*"})
+	remote := []string{"get", "web/production/KEY", "--url", p.Server.Native, "--token", token}
+	ca := []string{"--tls-ca", "file:" + filepath.Join(dir, "cert.pem")}
+	if got, _ := keyhole(t, 0, "", with(ca, with(identity, remote...)...)...); got != "v" {
+		t.Errorf("got %q", got)
+	}
+	keyhole(t, 5, "", with(ca, remote...)...)
+	keyhole(t, 5, "", with(identity, remote...)...)
+	keyhole(t, 0, "", with(identity, "key", "rotate", "--config", file)...)
+	if err := os.Chmod(filepath.Join(me, "key.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr := keyhole(t, 1, "", with(identity, "get", "web/production/KEY", "--config", file)...); !strings.Contains(stderr, "chmod 600") {
+		t.Errorf("a key that others may read: %s", stderr)
+	}
+}
+
+// The curl line of "keyhole dev" works over TLS too, whatever the certificate is for.
+func TestDevPrintsACurlLineForTLS(t *testing.T) {
+	for _, name := range []string{"keyhole.test", "127.0.0.1"} {
+		dir := filepath.Join(t.TempDir(), "it's here")
+		dev(t, dir).Stop(t)
+		certify(t, dir, name)
+		file := filepath.Join(dir, devdir.ConfigFile)
+		text := strings.Replace(string(read(t, file)), `native: "127.0.0.1:0"`,
+			`native: {address: "127.0.0.1:0", tls: {cert: "file:cert.pem", key: "file:key.pem"}}`, 1)
+		replace(t, file, []byte(text))
+		p := proxytest.StartBinary(t, bin, dir, "dev", "--dir", dir)
+		awaitText(t, p.Stdout, "policy ", 1)
+		_, line, _ := strings.Cut(p.Stdout.String(), "\n\n")
+		line, _, _ = strings.Cut(line, "\n\n")
+		out, err := exec.Command("bash", "-c", line).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), `"path":"`+seeded+`"`) {
+			t.Errorf("%s\ngives %v: %s", line, err, out)
+		}
+		p.Stop(t)
 	}
 }

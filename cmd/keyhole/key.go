@@ -52,7 +52,7 @@ This rotates neither the master key of a vault (keyhole vault rekey) nor the aud
 			}
 			published := func(string) error { return nil }
 			if lock == nil {
-				published = func(id string) error { return awaitKey(cmd.Context(), c, server, id) }
+				published = func(id string) error { return awaitKey(cmd.Context(), c, &t.tls, server, id) }
 			} else {
 				defer func() { _ = lock.Release() }()
 			}
@@ -68,6 +68,7 @@ This rotates neither the master key of a vault (keyhole vault rekey) nor the aud
 		},
 	}
 	t.operatorFlags(cmd)
+	t.tls.addIdentity(cmd)
 	outputFlag(cmd, &output)
 	return cmd
 }
@@ -82,8 +83,8 @@ func operate(ctx context.Context, c *config.Config, action string, change func()
 }
 
 // awaitKey waits until the running server publishes the key: until then it would refuse its tokens.
-func awaitKey(ctx context.Context, c *config.Config, server devdir.Server, id string) error {
-	transport, err := serverTransport(c)
+func awaitKey(ctx context.Context, c *config.Config, identity *tlsFlags, server devdir.Server, id string) error {
+	transport, err := identity.serverTransport(c)
 	if err != nil {
 		return err
 	}

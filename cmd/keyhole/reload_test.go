@@ -18,9 +18,14 @@ import (
 // await waits until the log of the server holds text n times.
 func await(t *testing.T, p *proxytest.Process, text string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(proxytest.Patience); strings.Count(p.Stderr.String(), text) < n; time.Sleep(10 * time.Millisecond) {
+	awaitText(t, p.Stderr, text, n)
+}
+
+func awaitText(t *testing.T, b *proxytest.Buffer, text string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(proxytest.Patience); strings.Count(b.String(), text) < n; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the log does not say %q %d times:\n%s", text, n, p.Stderr.String())
+			t.Fatalf("the server does not say %q %d times:\n%s", text, n, b.String())
 		}
 	}
 }

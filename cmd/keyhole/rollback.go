@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -20,7 +19,7 @@ func rollbackCommand() *cobra.Command {
 		Long: `Write the value of an earlier version ("previous", or one that "keyhole versions" shows) as a new version. The
 secret keeps its metadata. Where somebody writes at the same time, one of the two is refused.`,
 		Args: args(2, 2, "keyhole rollback PATH VERSION"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := parsePath(args[0])
 			if err != nil {
 				return err
@@ -33,12 +32,7 @@ secret keeps its metadata. Where somebody writes at the same time, one of the tw
 			if err != nil {
 				return err
 			}
-			c, err := t.client(cmd.Context(), policy.Scope{Action: policy.WriteTo, Pattern: secret.Exactly(path)}.String())
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, c.close()) }()
-			_, answer, err := c.do(cmd.Context(), http.MethodPost, secretURL(path.String())+":rollback", body)
+			answer, err := t.ask(cmd.Context(), policy.WriteTo, http.MethodPost, path, ":rollback", body)
 			if err != nil {
 				return err
 			}

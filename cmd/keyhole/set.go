@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -71,6 +72,9 @@ keyhole dev only: command lines are visible to other processes and stay in shell
 			if err != nil {
 				return err
 			}
+			if c.config != nil {
+				warnOfClassification(cmd, meta, app.Labels(c.config, path))
+			}
 			return printWritten(cmd, answer, output)
 		},
 	}
@@ -106,6 +110,24 @@ func writeBody(cmd *cobra.Command, args []string, file string, meta []string, if
 		req.Metadata = &m
 	}
 	return json.Marshal(req)
+}
+
+// warnOfClassification tells who writes classification=… into metadata that policies see the label, where that is another.
+func warnOfClassification(cmd *cobra.Command, meta []string, labels []policy.Pair) {
+	for _, kv := range meta {
+		name, said, _ := strings.Cut(kv, "=")
+		if name != "classification" {
+			continue
+		}
+		label, ok := policy.Lookup(labels, name)
+		switch {
+		case !ok:
+			label = "none"
+		case label == said:
+			continue
+		}
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: policies do not see metadata; the classification of this path is %s, by the labels of the configuration, not %.40q\n", label, said)
+	}
 }
 
 // readValue takes the value from where the user put it, exactly.

@@ -15,6 +15,8 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 const defaultDir = ".keyhole"
@@ -25,6 +27,7 @@ type target struct {
 	config string
 	url    string
 	token  string
+	tls    tlsFlags
 }
 
 func (t *target) operatorFlags(cmd *cobra.Command) {
@@ -36,6 +39,7 @@ func (t *target) flags(cmd *cobra.Command) {
 	t.operatorFlags(cmd)
 	cmd.Flags().StringVar(&t.url, "url", "", "URL of a Keyhole server (KEYHOLE_URL)")
 	cmd.Flags().StringVar(&t.token, "token", "", "token to send to it (KEYHOLE_TOKEN)")
+	t.tls.add(cmd)
 }
 
 // resolve settles which of the ways is meant. A way given as a flag wins over the environment.
@@ -102,7 +106,11 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		return nil, err
 	}
 	if t.url != "" {
-		return newClient(t.url, t.token, nil)
+		transport, err := t.tls.remoteTransport()
+		if err != nil {
+			return nil, err
+		}
+		return newClient(t.url, t.token, transport)
 	}
 	c, err := t.load()
 	if err != nil {
@@ -117,11 +125,15 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		return nil, err
 	}
 	if lock == nil {
-		transport, err := serverTransport(c)
+		transport, err := t.tls.serverTransport(c)
 		if err != nil {
 			return nil, err
 		}
-		return newClient(server.Native, token, transport)
+		cl, err := newClient(server.Native, token, transport)
+		if err == nil {
+			cl.config = c
+		}
+		return cl, err
 	}
 	a, err := app.New(ctx, c, full.Drivers(), app.Options{Surface: "cli"})
 	if err == nil {
@@ -134,8 +146,20 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.Close(), lock.Release())
 	}
+	cl.config = c
 	cl.close = func() error { return errors.Join(a.Close(), lock.Release()) }
 	return cl, nil
+}
+
+// ask sends one request about a secret. action is what a token of the directory's own key must permit; verb follows the path.
+func (t *target) ask(ctx context.Context, action policy.Action, method string, path secret.Path, verb string, body []byte) (answer []byte, err error) {
+	c, err := t.client(ctx, policy.Scope{Action: action, Pattern: secret.Exactly(path)}.String())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	_, answer, err = c.do(ctx, method, secretURL(path.String())+verb, body)
+	return answer, err
 }
 
 // lockOrFind takes the directory's lock, or finds the server that holds it. A holder without an announced address is

@@ -169,3 +169,27 @@ func TestConfigCommands(t *testing.T) {
 		t.Errorf("serve: got %s", stderr)
 	}
 }
+
+// Metadata reads like a label but is none: whoever sets a classification there is told what policies see.
+func TestSetTellsTheClassification(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, devdir.ConfigFile)
+	proxytest.WriteDocument(t, dir, strings.Replace(proxytest.Document, "set: {classification: restricted}", "set: {classification: internal}", 1))
+	p := proxytest.StartBinary(t, bin, dir, "serve", "--config", file)
+	told := func(t *testing.T) {
+		for _, row := range []struct{ path, said, want string }{
+			{"web/production/A", "confidential", ""},
+			{"web/production/A", "public", `is confidential, by the labels of the configuration, not "public"`},
+			{"web/production/MASTER_KEY", "confidential", `is internal, by the labels of the configuration, not "confidential"`},
+			{"web/preview/A", "public", `is none, by the labels of the configuration, not "public"`},
+		} {
+			_, stderr := keyhole(t, 0, "v", "set", row.path, "--config", file, "--meta", "owner=x", "--meta", "classification="+row.said)
+			if row.want == "" && strings.Contains(stderr, "note:") || !strings.Contains(stderr, row.want) {
+				t.Errorf("%s, classification=%s: got %q, want %q", row.path, row.said, stderr, row.want)
+			}
+		}
+	}
+	t.Run("with a server", told)
+	p.Stop(t)
+	t.Run("in process", told)
+}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
-	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 func versionsCommand() *cobra.Command {
@@ -21,17 +20,12 @@ func versionsCommand() *cobra.Command {
 		Use:   "versions PATH",
 		Short: "Show the versions of a secret, never their values",
 		Args:  args(1, 1, "keyhole versions PATH"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := parsePath(args[0])
 			if err != nil {
 				return err
 			}
-			c, err := t.client(cmd.Context(), policy.Scope{Action: policy.List, Pattern: secret.Exactly(path)}.String())
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, c.close()) }()
-			_, body, err := c.do(cmd.Context(), http.MethodGet, secretURL(path.String())+":versions", nil)
+			body, err := t.ask(cmd.Context(), policy.List, http.MethodGet, path, ":versions", nil)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // Evaluate loads the policies of a configuration and asks them about one request, with the mount, labels and region that
@@ -25,4 +26,11 @@ func Evaluate(ctx context.Context, c *config.Config, getenv func(string) string,
 	proxy.Classify(&r, mountsOf(c), labelRules(c.Labels))
 	r.Context.Region = c.Region
 	return chain.Authorize(ctx, &r), r, nil
+}
+
+// Labels are those that a configuration gives a path, which policies see.
+func Labels(c *config.Config, path secret.Path) []policy.Pair {
+	r := policy.Request{Path: path}
+	proxy.Classify(&r, mountsOf(c), labelRules(c.Labels))
+	return r.Labels
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -96,7 +97,7 @@ func appendBatch(b []byte, asked []batchPath, items []proxy.BatchItem) []byte {
 
 func appendBatchItem(b []byte, path string, item *proxy.BatchItem) []byte {
 	b = append(b, `{"path":`...)
-	b = appendString(b, path)
+	b = jsontext.AppendString(b, path)
 	b = append(b, `,"status":`...)
 	if item.Err == nil {
 		b = append(b, `200,"data":`...)

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -62,7 +63,7 @@ func appendRuntimeSecret(b []byte, a *proxy.Answer) []byte {
 		// The document is built behind the answer and then quoted into it; both are wiped with the buffer.
 		scratch := appendFields(make([]byte, 0, cap(b)), a.Fields)
 		b = append(b, `"value":`...)
-		b = appendString(b, scratch)
+		b = jsontext.AppendString(b, scratch)
 		clear(scratch[:cap(scratch)])
 	} else {
 		b = appendValue(b, a.Value)
@@ -104,7 +105,7 @@ func encodingOf(v secret.Value) string {
 func appendValue(b []byte, v secret.Value) []byte {
 	b = append(b, `"value":`...)
 	if encodingOf(v) == encodingUTF8 {
-		return appendString(b, v.Reveal())
+		return jsontext.AppendString(b, v.Reveal())
 	}
 	b = append(b, '"')
 	b = base64.StdEncoding.AppendEncode(b, v.Reveal())
@@ -117,9 +118,9 @@ func appendFields(b []byte, fields []secret.Field) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, f.Name)
+		b = jsontext.AppendString(b, f.Name)
 		b = append(b, ':')
-		b = appendString(b, f.Value.Reveal())
+		b = jsontext.AppendString(b, f.Value.Reveal())
 	}
 	return append(b, '}')
 }
@@ -135,49 +136,9 @@ func appendStringMap(b []byte, m map[string]string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, k)
+		b = jsontext.AppendString(b, k)
 		b = append(b, ':')
-		b = appendString(b, m[k])
+		b = jsontext.AppendString(b, m[k])
 	}
 	return append(b, '}')
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString quotes s (valid UTF-8) as JSON. U+2028 and U+2029 are escaped so that the text is JavaScript too.
-func appendString[T string | []byte](b []byte, s T) []byte {
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c != 0xE2 {
-			continue
-		}
-		if c == 0xE2 {
-			if i+2 < len(s) && s[i+1] == 0x80 && s[i+2]&^1 == 0xA8 {
-				b = append(b, s[start:i]...)
-				b = append(b, `\u202`...)
-				b = append(b, hexDigits[s[i+2]&0xF])
-				i += 2
-				start = i + 1
-			}
-			continue
-		}
-		b = append(b, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xF])
-		}
-		start = i + 1
-	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
 }

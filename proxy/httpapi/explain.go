@@ -21,11 +21,7 @@ func (n *Native) explain(w http.ResponseWriter, r *http.Request) error {
 	if !ok || !action.Valid() {
 		return fail(api.InvalidRequest, explainForm)
 	}
-	path, err := parsePath(name)
-	if err != nil {
-		return err
-	}
-	c, err := n.call(r)
+	path, c, err := n.callOn(r, name)
 	if err != nil {
 		return err
 	}

@@ -26,14 +26,7 @@ func (n *Native) put(w http.ResponseWriter, r *http.Request, name string) error 
 		return err
 	}
 	defer write.Secret.Wipe()
-	path, err := parsePath(name)
-	if err != nil {
-		return err
-	}
-	if _, err := query(r); err != nil {
-		return err
-	}
-	c, err := n.call(r)
+	path, c, err := n.callOn(r, name)
 	if err != nil {
 		return err
 	}

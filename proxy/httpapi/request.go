@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // call gathers what the decision path must know of the request.
@@ -20,6 +21,19 @@ func (n *Native) call(r *http.Request) (*proxy.Call, error) {
 		Token: token, Surface: n.surface, SourceIP: n.source(r), UserAgent: r.UserAgent(),
 		RequestID: first(r.Header["X-Request-Id"]), TraceID: traceID(first(r.Header["Traceparent"])),
 	}, nil
+}
+
+// callOn is call for a route on one path and without query parameters.
+func (n *Native) callOn(r *http.Request, name string) (secret.Path, *proxy.Call, error) {
+	path, err := parsePath(name)
+	if err != nil {
+		return path, nil, err
+	}
+	if _, err := query(r); err != nil {
+		return path, nil, err
+	}
+	c, err := n.call(r)
+	return path, c, err
 }
 
 func first(v []string) string {

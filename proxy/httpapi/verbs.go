@@ -11,7 +11,7 @@ import (
 
 // delete serves DELETE /v1/secrets/{path}.
 func (n *Native) delete(w http.ResponseWriter, r *http.Request, name string) error {
-	path, c, err := n.bare(r, name)
+	path, c, err := n.callOn(r, name)
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (n *Native) delete(w http.ResponseWriter, r *http.Request, name string) err
 
 // versions serves GET /v1/secrets/{path}:versions.
 func (n *Native) versions(w http.ResponseWriter, r *http.Request, name string) error {
-	path, c, err := n.bare(r, name)
+	path, c, err := n.callOn(r, name)
 	if err != nil {
 		return err
 	}
@@ -44,19 +44,6 @@ func (n *Native) versions(w http.ResponseWriter, r *http.Request, name string) e
 	return nil
 }
 
-// bare reads a call on a path that has neither parameters nor a body.
-func (n *Native) bare(r *http.Request, name string) (secret.Path, *proxy.Call, error) {
-	path, err := parsePath(name)
-	if err != nil {
-		return path, nil, err
-	}
-	if _, err := query(r); err != nil {
-		return path, nil, err
-	}
-	c, err := n.call(r)
-	return path, c, err
-}
-
 const rollbackForm = `want {"version":"N"}: the version whose value is to be written again, or "previous"`
 
 // rollback serves POST /v1/secrets/{path}:rollback.
@@ -70,11 +57,7 @@ func (n *Native) rollback(w http.ResponseWriter, r *http.Request, name string) e
 	if err != nil || text == "" || version == secret.Current {
 		return fail(api.InvalidRequest, rollbackForm)
 	}
-	path, err := parsePath(name)
-	if err != nil {
-		return err
-	}
-	c, err := n.call(r)
+	path, c, err := n.callOn(r, name)
 	if err != nil {
 		return err
 	}
@@ -102,11 +85,7 @@ func (n *Native) report(w http.ResponseWriter, r *http.Request, name string) err
 		uptake != proxy.Accepted && uptake != proxy.Rejected {
 		return fail(api.InvalidRequest, reportForm)
 	}
-	path, err := parsePath(name)
-	if err != nil {
-		return err
-	}
-	c, err := n.call(r)
+	path, c, err := n.callOn(r, name)
 	if err != nil {
 		return err
 	}

@@ -168,7 +168,7 @@ func TestEveryDocument(t *testing.T) {
 	if got := c.Mounts[1].Cache.StaleIfError; got != 0 {
 		t.Errorf("stale_if_error of a restricted mount that does not set it: got %v, want 0", got)
 	}
-	if got, want := string(c.Policy.Chain[0].Data), `{"a":true,"z":[1,2.50,null,{"k":"ü\u000a"}]}`; got != want {
+	if got, want := string(c.Policy.Chain[0].Data), `{"a":true,"z":[1,2.50,null,{"k":"ü\n"}]}`; got != want {
 		t.Errorf("data: got %s, want %s", got, want)
 	}
 	if c.Cache.SecondLevel.Key != private("kms:alias/keyhole") || c.State.File != nil || c.State.MaxBlind != 0 || c.State.Check != 250*time.Millisecond {

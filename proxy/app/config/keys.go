@@ -36,7 +36,7 @@ func (w *keyWalker) object(at string, t reflect.Type, only string) {
 		f := &o.fields[i]
 		name := strings.TrimPrefix(at+"."+f.name, ".")
 		w.keys = append(w.keys, Key{
-			Path: name, Type: wanted(f, f.typ), Default: f.def, Required: f.required != "" && !f.hasDef, Enum: f.enum, Min: f.min, Max: f.max,
+			Path: name, Type: w.takes(f), Default: f.def, Required: f.required != "" && !f.hasDef, Enum: f.enum, Min: f.min, Max: f.max,
 			Only: only, Private: f.private, Doc: f.doc,
 		})
 		w.below(name, f.typ)
@@ -44,6 +44,17 @@ func (w *keyWalker) object(at string, t reflect.Type, only string) {
 	for _, alt := range o.variants {
 		w.object(at, alt.pointer.Elem(), o.union.name+" "+strings.Join(alt.names, " or "))
 	}
+}
+
+// takes says what a key takes, in either form where there are two.
+func (w *keyWalker) takes(f *field) string {
+	text := wanted(f, f.typ)
+	if t := inner(f.typ); t.Kind() == reflect.Struct && !isScalar(t) {
+		if short := w.schemas.of(t).shorthand; short != nil {
+			return wanted(short, short.typ) + ", or " + text
+		}
+	}
+	return text
 }
 
 func (w *keyWalker) below(at string, t reflect.Type) {

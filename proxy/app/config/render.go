@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
@@ -24,7 +25,7 @@ func appendNode(b []byte, n *strictjson.Node) []byte {
 	case strictjson.Number:
 		return append(b, n.Text...)
 	case strictjson.String:
-		return appendString(b, string(n.Text))
+		return jsontext.AppendString(b, n.Text)
 	case strictjson.Array:
 		b = append(b, '[')
 		for i := range n.Elems {
@@ -45,27 +46,10 @@ func appendNode(b []byte, n *strictjson.Node) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(appendString(b, m.Name), ':')
+			b = append(jsontext.AppendString(b, m.Name), ':')
 			b = appendNode(b, &m.Value)
 		}
 		return append(b, '}')
 	}
 	return append(b, "null"...)
-}
-
-// appendString escapes what RFC 8259 section 7 demands and nothing else.
-func appendString(b []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c < ' ':
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
-			b = append(b, c)
-		}
-	}
-	return append(b, '"')
 }

@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 		"a:\n- b: c\n  d: e\n- f":            `{"a":[{"b":"c","d":"e"},"f"]}`,
 		"a: \"1\"\nb: 'true'\nc: \"\"":       `{"a":"1","b":"true","c":""}`,
 		"a:\nb: ~":                           `{"a":null,"b":null}`,
-		"a: |\n  x\n  y\nb: >-\n  x\n  y":    `{"a":"x\u000ay\u000a","b":"x y"}`,
+		"a: |\n  x\n  y\nb: >-\n  x\n  y":    `{"a":"x\ny\n","b":"x y"}`,
 		"# comment\n---\na: b # c\n...\n":    `{"a":"b"}`,
 		"a: 1\r\nb: 2\r\n":                   `{"a":1,"b":2}`,
 		"{\"a\": [\"b\\u00e9\"]}":            `{"a":["bé"]}`,
