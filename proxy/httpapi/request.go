@@ -11,12 +11,12 @@ import (
 )
 
 // call gathers what the decision path must know of the request.
-func (n *Native) call(r *http.Request) (*proxy.Call, error) {
+func (n *Native) call(r *http.Request) (proxy.Call, error) {
 	token, err := bearer(r.Header)
 	if err != nil {
-		return nil, err
+		return proxy.Call{}, err
 	}
-	return &proxy.Call{
+	return proxy.Call{
 		Token: token, Surface: n.surface, SourceIP: n.source(r), UserAgent: r.UserAgent(),
 		RequestID: first(r.Header["X-Request-Id"]), TraceID: traceID(first(r.Header["Traceparent"])),
 	}, nil

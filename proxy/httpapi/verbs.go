@@ -15,7 +15,7 @@ func (n *Native) delete(w http.ResponseWriter, r *http.Request, name string) err
 	if err != nil {
 		return err
 	}
-	decision, err := n.proxy.Delete(r.Context(), c, path)
+	decision, err := n.proxy.Delete(r.Context(), &c, path)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (n *Native) versions(w http.ResponseWriter, r *http.Request, name string) e
 	if err != nil {
 		return err
 	}
-	history, err := n.proxy.Versions(r.Context(), c, path)
+	history, err := n.proxy.Versions(r.Context(), &c, path)
 	if err != nil {
 		return err
 	}
@@ -45,13 +45,13 @@ func (n *Native) versions(w http.ResponseWriter, r *http.Request, name string) e
 }
 
 // bare reads a call on a path that has neither parameters nor a body.
-func (n *Native) bare(r *http.Request, name string) (secret.Path, *proxy.Call, error) {
+func (n *Native) bare(r *http.Request, name string) (secret.Path, proxy.Call, error) {
 	path, err := parsePath(name)
 	if err != nil {
-		return path, nil, err
+		return path, proxy.Call{}, err
 	}
 	if _, err := query(r); err != nil {
-		return path, nil, err
+		return path, proxy.Call{}, err
 	}
 	c, err := n.call(r)
 	return path, c, err
@@ -78,7 +78,7 @@ func (n *Native) rollback(w http.ResponseWriter, r *http.Request, name string) e
 	if err != nil {
 		return err
 	}
-	done, err := n.proxy.Rollback(r.Context(), c, path, version)
+	done, err := n.proxy.Rollback(r.Context(), &c, path, version)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (n *Native) report(w http.ResponseWriter, r *http.Request, name string) err
 	if err != nil {
 		return err
 	}
-	decision, err := n.proxy.Report(r.Context(), c, path, version, uptake)
+	decision, err := n.proxy.Report(r.Context(), &c, path, version, uptake)
 	if err != nil {
 		return err
 	}
