@@ -43,10 +43,10 @@ func word(s string) uint64 {
 }
 
 // plainWord is plainByte of eight bytes. Where all are plain, none of the sums and differences carries into the next
-// byte; the first that is not plain sets the top bit of its own.
+// byte; the first that is not plain sets the top bit of its own, in one of them.
 func plainWord(w uint64) bool {
 	const each, top = 0x0101010101010101, 0x8080808080808080
-	return (w|(w-' '*each)|(w+each)|((w^'"'*each)-each)|((w^'\\'*each)-each))&top == 0
+	return ((w-' '*each)|(w+each)|((w^'"'*each)-each)|((w^'\\'*each)-each))&top == 0
 }
 
 func appendEscaped(dst []byte, s string, limit int) []byte {
