@@ -3,7 +3,7 @@ package app_test
 import (
 	"bufio"
 	"bytes"
-	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -78,7 +78,7 @@ func asker(t testing.TB, address, token string) func() {
 				}
 			}
 		}
-		if _, err := io.CopyN(io.Discard, in, int64(n)); err != nil {
+		if _, err := in.Discard(n); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,8 +89,33 @@ func hotServer(t testing.TB) func() {
 	return asker(t, listening(t, s).NativeAddr().String(), token)
 }
 
+// hotBare is hotServer by a handler of net/http that gives a like answer and does nothing else.
+func hotBare(t testing.TB) func() {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := bytes.Repeat([]byte("b"), 400)
+	answer := map[string][]string{"Content-Length": {"400"}}
+	for _, name := range []string{"Cache-Control", "X-Content-Type-Options", "X-Keyhole-Decision", "X-Keyhole-Cache", "Age", "Etag", "Content-Type"} {
+		answer[name] = []string{"value"}
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		maps.Copy(w.Header(), answer)
+		_, _ = w.Write(body)
+	})}
+	done := make(chan error)
+	go func() { done <- srv.Serve(ln) }()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	return asker(t, ln.Addr().String(), "a token")
+}
+
 func BenchmarkHotReadHandler(b *testing.B) { loop(b, hotHandler(b)) }
 func BenchmarkHotReadServer(b *testing.B)  { loop(b, hotServer(b)) }
+func BenchmarkHotReadBare(b *testing.B)    { loop(b, hotBare(b)) }
 
 func loop(b *testing.B, ask func()) {
 	ask()

@@ -55,12 +55,12 @@ func (l *Log) joinLocked(urgent bool) (b *batch, leads bool, err error) {
 }
 
 func (l *Log) openBatchLocked() *batch {
-	b := &batch{}
 	if n := len(l.free); n > 0 {
-		b, l.free = l.free[n-1], l.free[:n-1]
+		l.pending, l.free = l.free[n-1], l.free[:n-1]
+	} else {
+		l.pending = new(batch)
 	}
-	l.pending = b
-	return b
+	return l.pending
 }
 
 // addLocked encodes and chains one record that the log does not sign.
