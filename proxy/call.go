@@ -38,18 +38,10 @@ func (p *Proxy) begin(c *Call, action policy.Action) *transaction {
 	if len(ua) > audit.MaxUserAgent {
 		ua = ua[:audit.MaxUserAgent]
 	}
-	t.req = policy.Request{
-		Action: action,
-		Context: policy.Context{
-			Time: now, Region: p.region, SourceIP: c.SourceIP, Surface: c.Surface, UserAgent: ua,
-		},
-	}
-	t.rec = audit.Record{
-		ID: audit.NewID(now), Time: now, Kind: audit.Access, Action: string(action),
-		Via: audit.Via{
-			Surface: c.Surface, SourceIP: c.SourceIP, UserAgent: ua, RequestID: c.RequestID, TraceID: c.TraceID,
-		},
-	}
+	t.req.Action = action
+	t.req.Context = policy.Context{Time: now, Region: p.region, SourceIP: c.SourceIP, Surface: c.Surface, UserAgent: ua}
+	t.rec.ID, t.rec.Time, t.rec.Kind, t.rec.Action = audit.NewID(now), now, audit.Access, string(action)
+	t.rec.Via = audit.Via{Surface: c.Surface, SourceIP: c.SourceIP, UserAgent: ua, RequestID: c.RequestID, TraceID: c.TraceID}
 	return t
 }
 

@@ -29,27 +29,19 @@ type freshness struct {
 	interval time.Duration
 	maxBlind time.Duration
 	wall     func() time.Time
-	mono     func() time.Duration
 	log      *slog.Logger
 
 	seq     atomic.Uint64
 	revoked atomic.Pointer[revocations]
-	last    atomic.Pointer[checked] // the last good check, nil before the first
-	failed  atomic.Pointer[checked] // the last one that failed, nil if the last was good
-	wg      sync.WaitGroup          // checks that no request runs
+	last    atomic.Pointer[cache.Moment] // when the last good check began, nil before the first: what was true then is applied
+	failed  atomic.Pointer[cache.Moment] // when the last one failed, nil if the last was good
+	wg      sync.WaitGroup               // checks that no request runs
 
 	checks, failures atomic.Uint64
 
 	mu     sync.Mutex
 	flight *check // the check under way, nil if none
 	closed bool
-}
-
-// checked says when a check began: if it was good, the facts of that moment are applied.
-type checked struct {
-	mono  time.Duration
-	wall  time.Time
-	thaws uint64 // what cache.Observe said
 }
 
 // check is one read of the store that any number of callers wait for.
@@ -60,7 +52,7 @@ type check struct {
 
 func newFreshness(c Config, values *cache.Cache) *freshness {
 	f := &freshness{
-		store: c.State, cache: values, interval: c.Check, maxBlind: c.MaxBlind, wall: c.Wall, mono: c.Mono, log: c.Logger,
+		store: c.State, cache: values, interval: c.Check, maxBlind: c.MaxBlind, wall: c.Wall, log: c.Logger,
 	}
 	f.revoked.Store(&revocations{})
 	if f.interval == 0 {
@@ -110,8 +102,12 @@ func (f *freshness) ready() error {
 }
 
 // within reports whether c happened less than d ago, and the process has not been frozen since.
-func (f *freshness) within(c *checked, d time.Duration) bool {
-	return c != nil && max(f.mono()-c.mono, f.wall().Sub(c.wall)) < d && f.cache.Observe() == c.thaws
+func (f *freshness) within(c *cache.Moment, d time.Duration) bool {
+	if c == nil {
+		return false
+	}
+	now := f.cache.Observe()
+	return now.Thaws == c.Thaws && now.Since(*c) < d
 }
 
 // sync reads and applies what is new. Callers at the same time share one read, but never one that began before they
@@ -175,14 +171,16 @@ func (f *freshness) run(ctx context.Context, c *check) {
 		f.mu.Unlock()
 		close(c.done)
 	}()
-	began := &checked{mono: f.mono(), wall: f.wall(), thaws: f.cache.Observe()}
+	began := f.cache.Observe()
 	f.checks.Add(1)
 	if c.err = f.catchUp(ctx); c.err == nil {
-		f.last.Store(began)
+		f.last.Store(&began)
 		f.failed.Store(nil)
 	} else {
 		f.failures.Add(1)
-		f.failed.Store(&checked{mono: f.mono(), wall: f.wall(), thaws: began.thaws})
+		failed := f.cache.Observe()
+		failed.Thaws = began.Thaws
+		f.failed.Store(&failed)
 		f.log.LogAttrs(ctx, slog.LevelWarn, "the state store cannot be read", slog.String("error", c.err.Error()))
 	}
 }

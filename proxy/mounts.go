@@ -143,6 +143,9 @@ var errNoObject = errors.New("the path names the mount itself")
 
 // object gives the upstream's name of path, and the field of that object in the layout Fields.
 func (m *mount) object(path secret.Path) (name, field string, err error) {
+	if m.Layout != Fields && m.At == m.Path.String() {
+		return path.String(), "", nil // what the rest of this comes to, for every read of the usual mount
+	}
 	rel := path.Rel(m.Path)
 	if m.Layout == Fields {
 		if rel == "" {

@@ -78,7 +78,7 @@ func tlsDocument(listener string) string {
 }
 
 // listening serves s on its listeners until the test ends.
-func listening(t *testing.T, s *proxytest.Server) *app.Server {
+func listening(t testing.TB, s *proxytest.Server) *app.Server {
 	t.Helper()
 	srv, err := s.App.Listen()
 	if err != nil {

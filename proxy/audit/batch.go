@@ -8,8 +8,11 @@ import (
 	"time"
 )
 
-// keepBuffer bounds the buffer that is kept for the next batch.
-const keepBuffer = 1 << 20
+// What is kept for later batches: under load one is written while the next takes records.
+const (
+	keepBatches = 2
+	keepBuffer  = 1 << 20 // of each
+)
 
 // maxPending bounds the bytes that wait for the sink: who gives up waiting leaves his record behind. Outcomes come on top,
 // at most one for each change under way.
@@ -70,13 +73,12 @@ func (l *Log) behindLocked(r *Record) bool {
 }
 
 func (l *Log) openBatchLocked() *batch {
-	b := l.free
-	if b == nil {
-		b = &batch{}
+	if n := len(l.free); n > 0 {
+		l.pending, l.free = l.free[n-1], l.free[:n-1]
+	} else {
+		l.pending = new(batch)
 	}
-	l.free = nil
-	l.pending = b
-	return b
+	return l.pending
 }
 
 // addLocked encodes and chains one record that the log does not sign.
@@ -214,14 +216,13 @@ func (b *batch) finish(err error) {
 
 // recycleLocked keeps what nobody else holds: the whole batch, or its buffer where others still read the outcome.
 func (l *Log) recycleLocked(b *batch) {
-	buf := b.buf[:0]
-	if cap(buf) > keepBuffer {
-		buf = nil
-	}
-	if b.done == nil {
-		*b = batch{buf: buf}
-		l.free = b
+	if len(l.free) == keepBatches || cap(b.buf) > keepBuffer {
 		return
 	}
-	l.free = &batch{buf: buf}
+	kept := b
+	if b.done != nil {
+		kept = new(batch)
+	}
+	*kept = batch{buf: b.buf[:0]}
+	l.free = append(l.free, kept)
 }

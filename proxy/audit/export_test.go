@@ -1,6 +1,9 @@
 package audit
 
-import "crypto/ed25519"
+import (
+	"crypto/ed25519"
+	"time"
+)
 
 // Encode writes r as one unsigned line of the given place, the way Append does.
 func Encode(dst []byte, r *Record, c Chain) []byte {
@@ -20,3 +23,9 @@ func Sign(r *Record, key ed25519.PrivateKey) {
 	message := appendSigned(nil, r.Chain.Instance, r.Chain.Seq, digest)
 	r.Chain.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(key, message))
 }
+
+// Quote writes one text of a record.
+func Quote(s string, limit int) string { return string(appendQuoted(nil, s, limit)) }
+
+// Time writes a time of a record.
+func Time(t time.Time) string { return string(appendTime(nil, t)) }

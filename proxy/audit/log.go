@@ -105,7 +105,7 @@ type Log struct {
 	head     Position  // of the record encoded last
 	acked    Position  // of the record acknowledged last
 	pending  *batch    // takes records; nil if none wait
-	free     *batch    // to use again
+	free     []*batch  // to use again
 	unsigned int       // records since the last signature
 	failed   bool      // the next batch must reopen the sink
 	full     bool      // the next batch should

@@ -10,10 +10,7 @@ const hexDigits = "0123456789abcdef"
 // Invalid bytes become U+FFFD. Besides what RFC 8259 section 7 demands it escapes whatever could break a line or
 // mislead the reader of a terminal: DEL, the C1 controls, line and paragraph separators and the bidirectional controls.
 func appendQuoted(dst []byte, s string, limit int) []byte {
-	plain := 0
-	for plain < len(s) && plain < limit && plainByte(s[plain]) {
-		plain++
-	}
+	plain := plainLen(s[:min(len(s), limit)])
 	dst = append(dst, '"')
 	dst = append(dst, s[:plain]...)
 	if plain < len(s) && plain < limit {
@@ -24,6 +21,33 @@ func appendQuoted(dst []byte, s string, limit int) []byte {
 
 // plainByte reports whether c stands for itself.
 func plainByte(c byte) bool { return ' ' <= c && c < 0x7f && c != '"' && c != '\\' }
+
+// plainLen is how many bytes at the beginning of s stand for themselves. It is most of what encoding a record takes, so
+// it looks at eight at a time.
+func plainLen(s string) int {
+	rest := s
+	for len(rest) >= 8 && plainWord(word(rest)) {
+		rest = rest[8:]
+	}
+	for rest != "" && plainByte(rest[0]) {
+		rest = rest[1:]
+	}
+	return len(s) - len(rest)
+}
+
+// word is the first eight bytes of s, which the compiler loads at once.
+func word(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// plainWord is plainByte of eight bytes. Where all are plain, none of the sums and differences carries into the next
+// byte; the first that is not plain sets the top bit of its own, in one of them.
+func plainWord(w uint64) bool {
+	const each, top = 0x0101010101010101, 0x8080808080808080
+	return ((w-' '*each)|(w+each)|((w^'"'*each)-each)|((w^'\\'*each)-each))&top == 0
+}
 
 func appendEscaped(dst []byte, s string, limit int) []byte {
 	for i, n := 0, 0; i < len(s); {

@@ -46,13 +46,22 @@ func (c *clock) observe() instant {
 	return instant{wall: wall.UnixMilli(), mono: mono}
 }
 
-// Observe looks at the clocks and returns how many times the wall clock has ever been seen to run more than a second
-// ahead of the monotonic one between two looks, as it does when a frozen process thaws. Get looks too. An owner calls it
-// before serving each request and remembers the number under which its last generation check started: while Observe
-// returns more, the check must be made again before anything is served, by every request that sees it.
-func (c *Cache) Observe() uint64 {
+// Moment is one look at both clocks.
+type Moment struct {
+	at instant
+	// Thaws is how many times the wall clock has ever been seen to run more than a second ahead of the monotonic one
+	// between two looks, as it does when a frozen process thaws.
+	Thaws uint64
+}
+
+// Since is how much time passed from earlier to m, by the clock that says more. It never is negative.
+func (m Moment) Since(earlier Moment) time.Duration { return earlier.at.since(m.at) }
+
+// Observe looks at the clocks, as Get does. An owner calls it before serving each request and remembers the moment at
+// which its last generation check started: while Observe returns more thaws, the check must be made again before anything
+// is served, by every request that sees it.
+func (c *Cache) Observe() Moment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.clock.observe()
-	return c.clock.thaws
+	return Moment{c.clock.observe(), c.clock.thaws}
 }

@@ -44,13 +44,13 @@ func TestObserveCountsThawsUntilEveryRequestKnows(t *testing.T) {
 		{"another thaw", time.Minute + time.Second, 30 * time.Second, 2},
 	} {
 		clk.move(step.wall, step.mono)
-		if got := c.Observe(); got != step.want {
+		if got := c.Observe().Thaws; got != step.want {
 			t.Errorf("%s: %d thaws, want %d", step.name, got, step.want)
 		}
 	}
 	clk.move(time.Minute, 0)
 	get(t, c, k, u) // Get looks too, and must not use the news up
-	if got := c.Observe(); got != 3 {
+	if got := c.Observe().Thaws; got != 3 {
 		t.Errorf("after a Get saw the thaw: %d, want 3", got)
 	}
 }

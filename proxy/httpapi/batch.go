@@ -35,7 +35,7 @@ func (n *Native) batchGet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	items, err := n.proxy.ReadBatch(r.Context(), c, paths)
+	items, err := n.proxy.ReadBatch(r.Context(), &c, paths)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,9 @@ func (n *Native) batchGet(w http.ResponseWriter, r *http.Request) error {
 			items[i].Answer.Release()
 		}
 	}()
-	send(w, func(b []byte) []byte { return appendBatch(b, asked, items) })
+	buf := take()
+	*buf = appendBatch(*buf, asked, items)
+	send(w, buf)
 	return nil
 }
 

@@ -36,7 +36,7 @@ func writeError(w http.ResponseWriter, err error) {
 	}
 	if e.Cache != "" {
 		h["X-Keyhole-Cache"] = []string{e.Cache}
-		h["Age"] = ageHeader(e.Age)
+		h["Age"] = []string{ageText(e.Age)}
 	}
 	if e.Decision != "" {
 		h["X-Keyhole-Decision"] = []string{e.Decision}

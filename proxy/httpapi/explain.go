@@ -25,7 +25,7 @@ func (n *Native) explain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := n.proxy.Explain(r.Context(), c, path, action)
+	e, err := n.proxy.Explain(r.Context(), &c, path, action)
 	if err != nil {
 		return err
 	}

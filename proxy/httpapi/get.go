@@ -39,12 +39,12 @@ func (n *Native) get(w http.ResponseWriter, r *http.Request, name string) error 
 	if err != nil {
 		return err
 	}
-	a, err := n.proxy.Read(r.Context(), c, req)
+	a, err := n.proxy.Read(r.Context(), &c, req)
 	if err != nil {
 		return err
 	}
 	defer a.Release()
-	n.release(w, &a, appendSecret)
+	n.release(w, &a, false)
 	return nil
 }
 
@@ -61,12 +61,12 @@ func (n *Native) getName(w http.ResponseWriter, r *http.Request, name string) er
 	if err != nil {
 		return err
 	}
-	a, err := n.proxy.ReadName(r.Context(), c, path)
+	a, err := n.proxy.ReadName(r.Context(), &c, path)
 	if err != nil {
 		return err
 	}
 	defer a.Release()
-	n.release(w, &a, appendRuntimeSecret)
+	n.release(w, &a, true)
 	return nil
 }
 
@@ -76,37 +76,48 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // maxPooledBuffer keeps a rare large answer from staying in memory.
 const maxPooledBuffer = 64 << 10
 
-// release sends the answer. Its record has been acknowledged by now.
-func (n *Native) release(w http.ResponseWriter, a *proxy.Answer, encode func([]byte, *proxy.Answer) []byte) {
+// take borrows an empty buffer for send.
+func take() *[]byte {
+	buf := buffers.Get().(*[]byte)
+	*buf = (*buf)[:0]
+	return buf
+}
+
+// release sends the answer, in the form of the runtime-secret route or of the value route. Its record has been
+// acknowledged by now.
+func (n *Native) release(w http.ResponseWriter, a *proxy.Answer, runtimeForm bool) {
 	h := w.Header()
-	h["X-Keyhole-Decision"] = []string{a.Decision}
+	own := []string{a.Decision, ageText(a.Age), a.ETag} // one allocation for the three
+	h["X-Keyhole-Decision"], h["Age"], h["Etag"] = own[0:1:1], own[1:2:2], own[2:3:3]
 	h["X-Keyhole-Cache"] = cacheHeader(a)
-	h["Age"] = ageHeader(a.Age)
-	h["Etag"] = []string{a.ETag}
 	if a.Unchanged {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	send(w, func(b []byte) []byte { return encode(b, a) })
+	buf := take()
+	if runtimeForm {
+		*buf = appendRuntimeSecret(*buf, a)
+	} else {
+		*buf = appendSecret(*buf, a)
+	}
+	send(w, buf)
 }
 
-// send writes an answer with values from a buffer that is wiped afterwards.
-func send(w http.ResponseWriter, encode func([]byte) []byte) {
-	buf := buffers.Get().(*[]byte)
-	b := encode((*buf)[:0])
+// send writes an answer with values, wipes the buffer and gives it back.
+func send(w http.ResponseWriter, buf *[]byte) {
+	b := *buf
 	h := w.Header()
 	h["Content-Type"] = headerJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	_, _ = w.Write(b)
 	clear(b[:cap(b)])
-	if *buf = b; cap(b) > maxPooledBuffer {
+	if cap(b) > maxPooledBuffer {
 		*buf = nil
 	}
 	buffers.Put(buf)
 }
 
 var (
-	ageZero   = []string{"0"}
 	cacheHit  = []string{"hit"}
 	cacheMiss = []string{"miss"}
 )
@@ -121,12 +132,7 @@ func cacheHeader(a *proxy.Answer) []string {
 	return []string{a.State}
 }
 
-func ageHeader(age time.Duration) []string {
-	if age < time.Second {
-		return ageZero
-	}
-	return []string{strconv.FormatInt(int64(age/time.Second), 10)}
-}
+func ageText(age time.Duration) string { return strconv.FormatInt(int64(age/time.Second), 10) }
 
 // matchesTag compares weakly, as RFC 9110 section 13.1.2 wants for If-None-Match.
 func matchesTag(headers []string, etag string) bool {

@@ -36,7 +36,7 @@ func (n *Native) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := n.proxy.List(r.Context(), c, req)
+	found, err := n.proxy.List(r.Context(), &c, req)
 	if err != nil {
 		return err
 	}

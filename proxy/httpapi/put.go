@@ -30,7 +30,7 @@ func (n *Native) put(w http.ResponseWriter, r *http.Request, name string) error 
 	if err != nil {
 		return err
 	}
-	done, err := n.proxy.Write(r.Context(), c, path, write)
+	done, err := n.proxy.Write(r.Context(), &c, path, write)
 	if err != nil {
 		return err
 	}

@@ -12,25 +12,25 @@ import (
 )
 
 // call gathers what the decision path must know of the request.
-func (n *Native) call(r *http.Request) (*proxy.Call, error) {
+func (n *Native) call(r *http.Request) (proxy.Call, error) {
 	token, err := bearer(r.Header)
 	if err != nil {
-		return nil, err
+		return proxy.Call{}, err
 	}
-	return &proxy.Call{
+	return proxy.Call{
 		Token: token, Surface: n.surface, SourceIP: n.source(r), UserAgent: r.UserAgent(),
 		RequestID: first(r.Header["X-Request-Id"]), TraceID: traceID(first(r.Header["Traceparent"])),
 	}, nil
 }
 
 // callOn is call for a route on one path and without query parameters.
-func (n *Native) callOn(r *http.Request, name string) (secret.Path, *proxy.Call, error) {
+func (n *Native) callOn(r *http.Request, name string) (secret.Path, proxy.Call, error) {
 	path, err := parsePath(name)
 	if err != nil {
-		return path, nil, err
+		return path, proxy.Call{}, err
 	}
 	if _, err := query(r); err != nil {
-		return path, nil, err
+		return path, proxy.Call{}, err
 	}
 	c, err := n.call(r)
 	return path, c, err

@@ -18,7 +18,7 @@ func (n *Native) whoami(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	pr, err := n.proxy.Whoami(r.Context(), c)
+	pr, err := n.proxy.Whoami(r.Context(), &c)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (n *Native) delete(w http.ResponseWriter, r *http.Request, name string) err
 	if err != nil {
 		return err
 	}
-	decision, err := n.proxy.Delete(r.Context(), c, path)
+	decision, err := n.proxy.Delete(r.Context(), &c, path)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (n *Native) versions(w http.ResponseWriter, r *http.Request, name string) e
 	if err != nil {
 		return err
 	}
-	history, err := n.proxy.Versions(r.Context(), c, path)
+	history, err := n.proxy.Versions(r.Context(), &c, path)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (n *Native) rollback(w http.ResponseWriter, r *http.Request, name string) e
 	if err != nil {
 		return err
 	}
-	done, err := n.proxy.Rollback(r.Context(), c, path, version)
+	done, err := n.proxy.Rollback(r.Context(), &c, path, version)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (n *Native) report(w http.ResponseWriter, r *http.Request, name string) err
 	if err != nil {
 		return err
 	}
-	decision, err := n.proxy.Report(r.Context(), c, path, version, uptake)
+	decision, err := n.proxy.Report(r.Context(), &c, path, version, uptake)
 	if err != nil {
 		return err
 	}
