@@ -24,6 +24,7 @@ type answer struct {
 	name       string   // of the object in the upstream
 	selector   secret.Version
 	lost       bool // the process died before it answered
+	hurried    bool // the caller does not wait for long, and may be served as if the upstream failed
 
 	ok       bool
 	code     api.Code
@@ -107,6 +108,7 @@ func (w *world) guarded(f func() error) (err error) {
 func (w *world) read(ctx context.Context, who *caller, path string, sel secret.Version) *answer {
 	return w.ask("read", who, policy.Read, path, func(a *answer, c *proxy.Call) error {
 		a.selector = sel
+		_, a.hurried = ctx.Deadline()
 		got, err := w.life.Read(ctx, c, proxy.ReadRequest{Path: mustPath(path), Version: sel})
 		if err != nil {
 			return err

@@ -39,7 +39,11 @@ func (w *world) check(a *answer) {
 	if a.what != "list" {
 		w.checkAllowed(a, rules)
 	}
-	if subject, yes := w.model.refused(a.who, a.path, a.begin, a.end, bound); yes && a.what != "list" {
+	latest := a.begin
+	if a.value != "" {
+		latest = a.end // a value is looked at again before it is released
+	}
+	if subject, yes := w.model.refused(a.who, a.path, a.begin, latest, bound); yes && a.what != "list" {
 		w.violated("I4", "%s, although %s is revoked", a, subject)
 	}
 	if a.value != "" {
@@ -122,7 +126,7 @@ func (w *world) checkAge(a *answer, n int, restricted bool) {
 		switch {
 		case restricted:
 			w.violated("I3", "%s, and it is restricted", a)
-		case !trouble && !w.model.anySince(&w.model.upstream, a.begin, 15*time.Second):
+		case !trouble && !a.hurried && !w.model.anySince(&w.model.upstream, a.begin, 15*time.Second):
 			w.violated("I3", "%s, and the upstream does not fail", a)
 		}
 	}

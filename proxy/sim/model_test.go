@@ -49,10 +49,9 @@ func (m *model) storeSlow()      { m.note(&m.slowness) }
 func (m *model) upstreamFailed() { m.note(&m.upstream) }
 
 func (m *model) note(list *[]instant) {
-	now := m.w.clock.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	*list = append(*list, now)
+	*list = append(*list, m.w.clock.now())
 }
 
 // anySince reports whether one of the list happened within d before from, or later.

@@ -215,7 +215,7 @@ func (w *world) slowly(d time.Duration) {
 
 // herd is many callers who want the same secret: I5.
 func (p *planner) herd() step {
-	path, n := p.path(), 5+p.IntN(20)
+	path, n := p.path(), 3+p.IntN(6)
 	return step{fmt.Sprintf("%d callers read %s at once", n, path), func(w *world) {
 		w.mu.Lock()
 		healthy := w.vaultFault.kind == fine && w.storeFault.kind == fine && w.sinkFault.kind == fine
@@ -342,7 +342,7 @@ func (p *planner) storeTrouble() step {
 }
 
 func (p *planner) sinkTrouble() step {
-	f := fault{kind: pick(p, fails, fails, slow), d: 3 * time.Second, n: p.IntN(300), calls: pick(p, 1, 1, 3, -1)}
+	f := fault{kind: pick(p, fails, fails, slow), d: 3 * time.Second, n: p.IntN(300), calls: pick(p, 1, 1, 3, 30)}
 	return step{"audit sink: " + f.String(), func(w *world) { w.set(&w.sinkFault, f) }}
 }
 

@@ -63,7 +63,7 @@ func (j *judge) Authorize(_ context.Context, r *policy.Request) policy.Decision 
 	w := j.world
 	path := r.Path.String()
 	allowed := j.rule.allows(r.Principal.Subject, path)
-	w.verdicts.add(verdict{w.clock.now(), r.Principal.Subject, path, allowed})
+	w.verdicts.add(w.clock, verdict{subject: r.Principal.Subject, path: path, allowed: allowed})
 	d := policy.Decision{Rule: "sim/rule", Digest: j.Digest()}
 	switch {
 	case j.rule.broken:
@@ -83,9 +83,10 @@ type verdicts struct {
 	all []verdict
 }
 
-func (v *verdicts) add(d verdict) {
+func (v *verdicts) add(c *clock, d verdict) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	d.at = c.now() // under the lock: they are in order
 	v.all = append(v.all, d)
 }
 

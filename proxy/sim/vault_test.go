@@ -66,8 +66,8 @@ func number(v secret.Version) int {
 	return n
 }
 
-// text is the value of a version as a mount shows it.
-func text(name string, n int, payload, mount string) string {
+// valueOf is the value of a version as a mount shows it.
+func valueOf(name string, n int, payload, mount string) string {
 	return strings.Join([]string{canary, name, strconv.Itoa(n), payload, mount}, "|")
 }
 
@@ -88,7 +88,7 @@ func (v *view) begin(ctx context.Context, f fault) error {
 	case strange:
 		return errors.New("unexpected EOF")
 	case panics:
-		panic("index out of range with " + text("x", 1, "inhand", v.mount))
+		panic("index out of range with " + valueOf("x", 1, "inhand", v.mount))
 	case hangs:
 		<-ctx.Done()
 		return fmt.Errorf("%w: %w", secret.ErrTimeout, ctx.Err())
@@ -159,7 +159,7 @@ func (v *view) pickLocked(name string, sel secret.Version) (*secret.Secret, int)
 		}
 	}
 	return &secret.Secret{
-		Value:   secret.NewValue([]byte(text(name, n, all[n-1].payload, v.mount))),
+		Value:   secret.NewValue([]byte(valueOf(name, n, all[n-1].payload, v.mount))),
 		Version: secret.Version(strconv.Itoa(n)), CreatedAt: time.Unix(int64(n), 0).UTC(),
 	}, n
 }
