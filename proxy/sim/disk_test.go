@@ -182,6 +182,8 @@ func (s *storeLink) Since(ctx context.Context, seq uint64) ([]state.Fact, uint64
 }
 
 func (s *storeLink) trouble(ctx context.Context, seq uint64) error {
+	s.world.looking.Add(1)
+	defer s.world.looking.Add(-1)
 	f := s.world.take(&s.world.storeFault)
 	if s.world.crowded.Load() && (f.kind == hangs || f.kind == slow) {
 		f.kind = fails

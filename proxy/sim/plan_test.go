@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -194,13 +193,7 @@ func (p *planner) burst() step {
 		if delay > 0 {
 			w.slowly(delay)
 		}
-		w.crowded.Store(true)
-		var wg sync.WaitGroup
-		for _, do := range acts {
-			wg.Go(func() { do(w) })
-		}
-		wg.Wait()
-		w.crowded.Store(false)
+		w.crowd(len(acts), func(i int) { acts[i](w) })
 	}}
 }
 
@@ -225,13 +218,7 @@ func (p *planner) herd() step {
 		w.mu.Unlock()
 		m, name := w.place(path)
 		from := w.clock.now()
-		w.crowded.Store(true)
-		defer w.crowded.Store(false)
-		var wg sync.WaitGroup
-		for range n {
-			wg.Go(func() { w.read(w.ctx, w.who["alice"], path, secret.Current) })
-		}
-		wg.Wait()
+		w.crowd(n, func(int) { w.read(w.ctx, w.who["alice"], path, secret.Current) })
 		if got := w.vault.readsSince(m.name, name, from); healthy && got > 1 {
 			w.violated("I5", "%d reads of the upstream for %d callers of %s", got, n, path)
 		}

@@ -79,7 +79,8 @@ type world struct {
 
 	verdicts verdicts
 	ctx      context.Context
-	crowded  atomic.Bool // several ask at once: who waits for a lock while time should pass, waits for ever
+	looking  atomic.Int32 // reads of the state store under way
+	crowded  atomic.Bool  // several ask at once, see crowd
 
 	mu         sync.Mutex
 	vaultFault fault
@@ -233,6 +234,21 @@ func (w *world) restart() error {
 	}
 	w.checkOutbox()
 	return nil
+}
+
+// crowd runs several callers at once. In a bubble no time passes while anybody waits for a mutex, so whoever holds one must
+// not be kept waiting by the state store: for as long as the crowd lasts it fails at once where it would take long.
+func (w *world) crowd(n int, do func(i int)) {
+	for w.looking.Load() > 0 {
+		w.clock.pass(time.Second)
+	}
+	w.crowded.Store(true)
+	defer w.crowded.Store(false)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { do(i) })
+	}
+	wg.Wait()
 }
 
 // append adds a fact, whoever made it.
