@@ -94,6 +94,7 @@ func (v *view) begin(ctx context.Context, f fault) error {
 		return fmt.Errorf("%w: %w", secret.ErrTimeout, ctx.Err())
 	case freezes:
 		v.world.clock.freeze(f.d)
+		v.world.model.upstreamFailed() // what was read long ago counts as not read
 	}
 	return nil
 }
