@@ -215,11 +215,8 @@ func (w *world) checkAnnounced(name string, r *revision) {
 
 // checkOutbox: after a start every change that was ever made has been announced.
 func (w *world) checkOutbox() {
-	w.vault.mu.Lock()
-	pending := len(w.vault.pending)
-	w.vault.mu.Unlock()
-	if pending > 0 {
-		w.violated("I3", "%d changes are not announced after the start", pending)
+	if n := w.vault.owed(); n > 0 {
+		w.violated("I3", "%d changes are not announced after the start", n)
 	}
 }
 

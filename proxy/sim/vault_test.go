@@ -186,6 +186,13 @@ func (v *vault) history(name string) []revision {
 	return v.objects[name][:len(v.objects[name]):len(v.objects[name])]
 }
 
+// owed counts the changes that are not announced.
+func (v *vault) owed() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.pending)
+}
+
 // asked counts all calls so far.
 func (v *vault) asked() int {
 	v.mu.Lock()
