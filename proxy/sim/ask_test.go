@@ -33,7 +33,6 @@ type answer struct {
 	version  secret.Version
 	state    string
 	age      time.Duration
-	conflict bool
 }
 
 func (a *answer) String() string {

@@ -221,13 +221,13 @@ func (s *storeLink) Append(ctx context.Context, f state.Fact) (uint64, error) {
 	switch fault := s.world.take(&s.world.storeFault); fault.kind {
 	case fails, hangs:
 		if fault.n%2 == 1 { // the answer is lost, the fact is not
-			s.world.append(f)
+			_, _ = s.world.append(f)
 		}
 		return 0, state.ErrUnavailable
 	}
 	if last {
 		if len(f.ID)%2 == 0 {
-			s.world.append(f)
+			_, _ = s.world.append(f)
 		}
 		return 0, state.ErrUnavailable
 	}

@@ -38,6 +38,7 @@ type step struct {
 type plan struct {
 	setup setup
 	steps []step
+	audit bool // verify the whole audit log at the end, which costs as much as the rest
 }
 
 var principals = []caller{
@@ -60,7 +61,7 @@ func (p *planner) one(n int) bool { return p.IntN(n) == 0 }
 
 func makePlan(seed uint64) plan {
 	p := &planner{Rand: rand.New(rand.NewPCG(seed, 0x6b6579686f6c65))}
-	out := plan{setup: p.setup()}
+	out := plan{setup: p.setup(), audit: seed%4 == 0}
 	for range 12 + p.IntN(20) {
 		out.steps = append(out.steps, p.step())
 	}
@@ -106,9 +107,23 @@ func (p *planner) step() step {
 		make   func() step
 	}
 	all := []drawn{
-		{24, p.readStep}, {10, p.burst}, {6, p.herd}, {4, p.batchStep}, {8, p.writeStep}, {4, p.lookStep},
-		{8, p.rotate}, {5, p.revoke}, {8, p.passStep}, {6, p.freezeStep}, {6, p.vaultTrouble}, {5, p.storeTrouble},
-		{5, p.sinkTrouble}, {3, p.mendStep}, {4, p.reload}, {3, p.killStep}, {2, p.mintStep},
+		{24, p.readStep},
+		{10, p.burst},
+		{6, p.herd},
+		{4, p.batchStep},
+		{8, p.writeStep},
+		{4, p.lookStep},
+		{8, p.rotate},
+		{5, p.revoke},
+		{8, p.passStep},
+		{6, p.freezeStep},
+		{6, p.vaultTrouble},
+		{5, p.storeTrouble},
+		{5, p.sinkTrouble},
+		{3, p.mendStep},
+		{4, p.reload},
+		{3, p.killStep},
+		{2, p.mintStep},
 	}
 	total := 0
 	for _, d := range all {
