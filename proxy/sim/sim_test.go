@@ -40,7 +40,7 @@ func seeds() uint64 {
 	case testing.Short():
 		return 300
 	case raceEnabled:
-		return 500
+		return 1000
 	}
 	return 20_000
 }
