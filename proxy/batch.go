@@ -67,11 +67,14 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 			it.Answer = Answer{}
 			it.Err = p.refuse(ctx, ts[i], fail(api.TooLarge, fmt.Sprintf("the batch is over %d bytes with this secret; ask for it apart", MaxBatchBytes)))
 		default:
-			p.describe(ts[i], mounts[i], ReadRequest{Path: paths[i]}, &it.Answer)
+			r := ReadRequest{Path: paths[i], Version: secret.Current}
+			p.describe(ts[i], mounts[i], r, &it.Answer)
 			if it.Err = p.record(ctx, ts[i]); it.Err != nil {
 				it.Answer.Release()
 				it.Answer = Answer{}
+				return
 			}
+			it.Answer, it.Err = p.settle(ctx, ts[i], r, it.Answer)
 		}
 	})
 	if err := fatal(items); err != nil {

@@ -18,10 +18,13 @@ type Call struct {
 
 // transaction is what one request carries through the decision path. It is pooled: nothing may keep it.
 type transaction struct {
+	sent  string // the token, as it was sent
 	req   policy.Request
 	rec   audit.Record
 	token *identity.Verified // nil before it is verified
 	rules *ruleSet           // what decides the request, from begin to end
+
+	generation uint64 // at which the path was decided
 }
 
 // restricted reports whether the labels of the request say that its value is never served on old knowledge.
@@ -32,7 +35,7 @@ func (p *Proxy) begin(c *Call, action policy.Action) *transaction {
 	if t == nil {
 		t = new(transaction)
 	}
-	t.rules = p.join()
+	t.sent, t.rules = c.Token, p.join()
 	now := p.wall()
 	ua := c.UserAgent
 	if len(ua) > audit.MaxUserAgent {

@@ -25,18 +25,26 @@ func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*pol
 		t.rec.Action = audit.ActionAuthenticate
 		return nil, p.refuse(ctx, t, e)
 	}
-	v, err := t.rules.Verifier.Verify(ctx, c.Token)
-	if err != nil {
-		digest := sha256.Sum256([]byte(c.Token))
-		t.rec.Action = audit.ActionAuthenticate
-		t.rec.Principal.TokenID = "sha256:" + hex.EncodeToString(digest[:8])
-		return nil, p.refuse(ctx, t, because(err))
+	if err := p.verify(ctx, t); err != nil {
+		return nil, err
 	}
-	t.actFor(v)
 	if err := p.limitPrincipal(ctx, t.req.Principal, t); err != nil {
 		return nil, err
 	}
 	return t.req.Principal, nil
+}
+
+// verify makes the holder of the call's token the one who asks, or refuses the token.
+func (p *Proxy) verify(ctx context.Context, t *transaction) error {
+	v, err := t.rules.Verifier.Verify(ctx, t.sent)
+	if err != nil {
+		digest := sha256.Sum256([]byte(t.sent))
+		t.rec.Action = audit.ActionAuthenticate
+		t.rec.Principal = audit.Principal{TokenID: "sha256:" + hex.EncodeToString(digest[:8])}
+		return p.refuse(ctx, t, because(err))
+	}
+	t.actFor(v)
+	return nil
 }
 
 // actFor makes the holder of the token the one who asks.
@@ -107,6 +115,7 @@ func (p *Proxy) judge(ctx context.Context, t *transaction, path secret.Path, v s
 	if e := p.standing(ctx, t, mode, t.restricted()); e != nil {
 		return nil, e
 	}
+	t.generation = p.fresh.generation()
 	if !t.req.Principal.Scopes.Allows(t.req.Action, path) {
 		t.rec.Decision.Effect = policy.Deny.String()
 		return nil, fail(api.ScopeDenied, "no scope of the token covers this action on this path")

@@ -75,6 +75,8 @@ func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listin
 	if !p.room(t) {
 		return Listing{}, overloaded()
 	}
+	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
+	defer cancel()
 	streams, err := p.streams(ctx, t, r)
 	if err != nil {
 		return Listing{}, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -238,4 +239,27 @@ type brokenShelf struct{ vault }
 
 func (*brokenShelf) List(context.Context, string, string, int) ([]secret.Item, error) {
 	return nil, secret.ErrUnavailable
+}
+
+// silent is an upstream that does not answer a listing.
+type silent struct{ *vault }
+
+func (silent) List(ctx context.Context, _, _ string, _ int) ([]secret.Item, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A listing does not wait for ever where the caller does.
+func TestListOfASilentUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(c *proxy.Config) {
+			for i := range c.Mounts {
+				c.Mounts[i].Upstream = silent{&vault{}}
+			}
+		})
+		_, err := h.List(context.Background(), h.call(t, "list:**"), proxy.ListRequest{Limit: 10})
+		if got := codeOf(t, err); got != api.UpstreamTimeout {
+			t.Errorf("got %q, want upstream_timeout", got)
+		}
+	})
 }

@@ -88,6 +88,9 @@ func New(c Config) (*Proxy, error) {
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
+	wall := c.Wall
+	// Without the monotonic reading that time.Now adds, which Sub prefers and which stops while the process is frozen.
+	c.Wall = func() time.Time { return wall().Round(0) }
 	if c.Mono == nil {
 		start := time.Now()
 		c.Mono = func() time.Duration { return time.Since(start) }

@@ -81,6 +81,15 @@ func (p *Proxy) read(ctx context.Context, t *transaction, r ReadRequest) (Answer
 	if r.Version == "" {
 		r.Version = secret.Current
 	}
+	a, err := p.answer(ctx, t, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	return p.settle(ctx, t, r, a)
+}
+
+// answer is one decision with its fetch and its record.
+func (p *Proxy) answer(ctx context.Context, t *transaction, r ReadRequest) (Answer, error) {
 	m, err := p.decide(ctx, t, r.Path, r.Version)
 	if err != nil {
 		return Answer{}, err

@@ -38,6 +38,7 @@ type flight struct {
 	waiters    int
 	background bool // goes on without waiters
 	detached   bool // invalidated or abandoned: nobody joins any more and the result is not cached
+	abandoned  bool // its callers gave up before it ended
 	landed     bool
 }
 
@@ -163,6 +164,9 @@ func (c *Cache) land(f *flight, it *item, err error) {
 // failedLocked draws the consequences of a read that failed. Only the upstream's own word that there is no such secret,
 // or that we may not have it, tells against what is held; of everything else nothing follows but to wait a moment.
 func (c *Cache) failedLocked(f *flight, now instant, err error) {
+	if f.abandoned {
+		return // it was cut off: that is no failure of the upstream, and callers must not bring one about
+	}
 	absent := definite(err) && errors.Is(err, secret.ErrNotFound)
 	if !absent {
 		c.stats.Failures++
@@ -222,6 +226,7 @@ func (c *Cache) leave(f *flight) bool {
 	}
 	if f.waiters--; f.waiters == 0 && !f.background {
 		c.detachLocked(f)
+		f.abandoned = true
 		f.cancel()
 	}
 	return true

@@ -90,6 +90,34 @@ func TestStaleIsTheSecondChoice(t *testing.T) {
 	})
 }
 
+// A caller who gives up makes no failure of the upstream: who comes next asks it, and is not served stale.
+func TestStaleIsNotForWhoComesAfterTheImpatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := &upstream{before: func(ctx context.Context) {
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}}
+		c := open(t, cache.Config{})
+		k := key(t, "a")
+		warm(t, c, k, staleTTL, u)
+		time.Sleep(staleTTL.Hard)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if h, err := c.Get(ctx, k, staleTTL, u.load); err == nil {
+			h.Release()
+		}
+		synctest.Wait() // the read was cut off
+		if n, s, err := try(t, c, k, staleTTL, u); n != 2 || s != cache.Miss {
+			t.Errorf("read %d, %s, %v; want 2, miss", n, s, err)
+		}
+		if got := c.Stats().Failures; got != 0 {
+			t.Errorf("%d failures of the upstream, want 0", got)
+		}
+	})
+}
+
 // A request that may not have stale values gets none, and takes those of others out of the cache.
 func TestStaleGoesByTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,124 @@
+package proxy_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+	"github.com/keyhole-edge/keyhole/proxy/state"
+)
+
+// held reads one/KEY, and lets happen what happens while its record is being written.
+func held(t *testing.T, h *harness, c *proxy.Call, happens func(writes int)) (value string, code api.Code) {
+	t.Helper()
+	entered, leave := h.sink.hold()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		value, code = h.read(t, c, "one/KEY")
+	}()
+	for n := 1; ; n++ {
+		select {
+		case <-entered:
+			happens(n)
+			leave <- struct{}{}
+		case <-done:
+			close(leave)
+			return value, code
+		}
+	}
+}
+
+// I3: a process that is frozen between the decision and the answer looks again before it answers.
+func TestFrozenInARequest(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(t *testing.T, h *harness)
+		value   string
+		code    api.Code
+		records int // of values
+	}{
+		"nothing else": {func(*testing.T, *harness) {}, canary, "", 1},
+		"invalidated": {func(t *testing.T, h *harness) {
+			h.vault.set("a/KEY", "rotated")
+			appendFact(t, h, state.Invalidation, "one/KEY")
+		}, "rotated", "", 2},
+		"revoked":         {func(t *testing.T, h *harness) { appendFact(t, h, state.Revocation, "subject:app") }, "", api.Revoked, 1},
+		"past its TTL":    {func(_ *testing.T, h *harness) { h.clock.pass(5*time.Minute, 0); h.vault.set("a/KEY", "rotated") }, "rotated", "", 2},
+		"token expired":   {func(_ *testing.T, h *harness) { h.clock.pass(2*time.Hour, 0) }, "", api.TokenExpired, 1},
+		"store not there": {func(_ *testing.T, h *harness) { h.store.fail.Store(true); h.clock.pass(time.Minute, 0) }, "", api.StateUnavailable, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			call := h.call(t, "read:one/*")
+			h.read(t, call, "one/KEY")
+			before := h.records(`"status":200`)
+			value, code := held(t, h, call, func(n int) {
+				if n == 1 {
+					h.clock.pass(10*time.Second, 0)
+					c.happens(t, h)
+				}
+			})
+			if value != c.value || code != c.code {
+				t.Errorf("got %q %q, want %q %q", value, code, c.value, c.code)
+			}
+			if got := h.records(`"status":200`) - before; got != c.records {
+				t.Errorf("got %d records of values, want %d", got, c.records)
+			}
+		})
+	}
+}
+
+// A request that is overtaken again and again is refused, and says so in the log.
+func TestOvertakenAgainAndAgain(t *testing.T) {
+	h := newHarness(t, nil)
+	call := h.call(t, "read:one/*")
+	value, code := held(t, h, call, func(int) {
+		h.clock.pass(10*time.Second, 0)
+		appendFact(t, h, state.Invalidation, "one/KEY")
+	})
+	if value != "" || code != api.StateUnavailable {
+		t.Errorf("got %q %q, want state_unavailable", value, code)
+	}
+	if got := h.records(`"code":"state_unavailable"`); got != 1 {
+		t.Errorf("got %d records of the refusal, want 1", got)
+	}
+}
+
+// A batch looks again at each of its items.
+func TestFrozenInABatch(t *testing.T) {
+	h := newHarness(t, nil)
+	call := h.call(t, "read:one/*")
+	h.read(t, call, "one/KEY")
+	entered, leave := h.sink.hold()
+	got := make(chan string, 1)
+	go func() {
+		items, err := h.ReadBatch(t.Context(), call, []secret.Path{path(t, "one/KEY")})
+		if err != nil || items[0].Err != nil {
+			got <- "refused"
+			return
+		}
+		defer items[0].Answer.Release()
+		got <- string(items[0].Answer.Value.Reveal())
+	}()
+	<-entered
+	h.vault.set("a/KEY", "rotated")
+	appendFact(t, h, state.Invalidation, "one/KEY")
+	h.clock.pass(10*time.Second, 0)
+	close(leave)
+	<-entered
+	if v := <-got; v != "rotated" {
+		t.Errorf("got %q, want the new value", v)
+	}
+}
+
+// The wall clock that decides has no monotonic reading: the difference of two that have one does not show a freeze.
+func TestWallClockHasNoMonotonicReading(t *testing.T) {
+	h := newHarness(t, func(c *proxy.Config) { c.Wall = time.Now })
+	h.clock.pass(time.Until(h.clock.Wall()), 0)
+	h.read(t, h.call(t, "read:one/*", nil...), "one/KEY")
+	if asked := h.judge.last.Load(); asked == nil || asked.Context.Time != asked.Context.Time.Round(0) {
+		t.Errorf("the policy was asked at %v, want a time of the wall clock alone", asked)
+	}
+}
