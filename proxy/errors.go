@@ -72,6 +72,8 @@ func translate(err error) *Error {
 		e.RetryAfter = time.Second
 		return e
 
+	case errors.Is(err, secret.ErrLeased):
+		return fail(api.UpstreamError, "the upstream answers this path with a leased (dynamic) secret, which is not served here")
 	case errors.Is(err, secret.ErrThrottled), errors.Is(err, secret.ErrDenied), errors.Is(err, secret.ErrUnavailable),
 		errors.Is(err, cache.ErrBrokenLoad):
 		return fail(api.UpstreamError, "the upstream failed and no cached value is within its bound")
@@ -82,7 +84,7 @@ func translate(err error) *Error {
 	case errors.Is(err, secret.ErrTooLarge):
 		return fail(api.TooLarge, "the secret is larger than 512 KiB")
 	case errors.Is(err, secret.ErrInvalidSecret):
-		return fail(api.InvalidRequest, "the secret's fields or metadata are outside the limits")
+		return fail(api.InvalidRequest, "the value, fields or metadata are outside the limits or not of a kind that the vault stores")
 	case errors.Is(err, secret.ErrUnsupported):
 		return fail(api.MethodNotAllowed, "the upstream of this path does not support the operation")
 	case errors.Is(err, secret.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -8,16 +8,21 @@ import (
 // manyNames is where comparing a new name with each earlier one is given up for a map.
 const manyNames = 12
 
-// names finds names that are equal under Unicode simple case folding, in time linear in the size of the object.
+// names finds names that are equal, under Unicode simple case folding unless exact, in time linear in the size of the
+// object.
 type names struct {
-	folded map[string]int // folded name -> index in the members; nil while there are few
+	folded map[string]int // folded or exact name -> index in the members; nil while there are few
 }
 
 // add takes the name that is to follow members. It returns the index of the member whose name is equal, if any.
-func (s *names) add(members []Member, name string) (int, bool) {
+func (s *names) add(members []Member, name string, exact bool) (int, bool) {
+	equal, key := strings.EqualFold, fold
+	if exact {
+		equal, key = func(a, b string) bool { return a == b }, func(a string) string { return a }
+	}
 	if s.folded == nil && len(members) < manyNames {
 		for i := range members {
-			if strings.EqualFold(members[i].Name, name) {
+			if equal(members[i].Name, name) {
 				return i, true
 			}
 		}
@@ -26,14 +31,14 @@ func (s *names) add(members []Member, name string) (int, bool) {
 	if s.folded == nil {
 		s.folded = make(map[string]int, 2*len(members))
 		for i := range members {
-			s.folded[fold(members[i].Name)] = i
+			s.folded[key(members[i].Name)] = i
 		}
 	}
-	key := fold(name)
-	if i, dup := s.folded[key]; dup {
+	k := key(name)
+	if i, dup := s.folded[k]; dup {
 		return i, true
 	}
-	s.folded[key] = len(members)
+	s.folded[k] = len(members)
 	return 0, false
 }
 

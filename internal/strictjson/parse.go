@@ -11,6 +11,8 @@ type Limits struct {
 	Bytes int // of the whole text; default 1 MiB
 	Depth int // nested arrays and objects; default 64. A document of one scalar has depth 0
 	Nodes int // values of any kind, containers included; default 100,000
+	// ExactNames lets an object have names that differ in case only, for documents whose names are their users' own.
+	ExactNames bool
 }
 
 // MaxDepth is the greatest depth that Limits can allow: parsing recurses, and the stack must stay small.
@@ -208,7 +210,7 @@ func (p *parser) object(n *Node, depth int) error {
 			return err
 		}
 		m.Name = string(name)
-		if i, dup := seen.add(n.Members, m.Name); dup {
+		if i, dup := seen.add(n.Members, m.Name, p.limits.ExactNames); dup {
 			return p.repeated(&m, &n.Members[i])
 		}
 		if p.space(); p.peek() != ':' {

@@ -31,9 +31,17 @@ func unsupported(c *config.Config) error {
 		}
 		refuse(!p.Verify.IsZero(), fmt.Sprintf("policy.chain[%d].verify", i), "verifying signed bundles")
 	}
-	for key, ref := range map[string]config.Ref{
+	refs := map[string]config.Ref{
 		"identity.signing_key": c.Identity.SigningKey, "identity.keys": c.Identity.Keys, "audit.key": c.Audit.Key,
-	} {
+	}
+	for name, u := range c.Upstreams {
+		if u.Vault != nil {
+			for key, ref := range u.Vault.Refs() {
+				refs["upstreams."+name+"."+key] = ref
+			}
+		}
+	}
+	for key, ref := range refs {
 		refuse(ref.Scheme == "kms", key, "a key in a key management service")
 	}
 	return errors.Join(errs...)

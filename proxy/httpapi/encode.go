@@ -45,9 +45,12 @@ func appendData(b []byte, a *proxy.Answer) []byte {
 	}
 	b = append(b, `,"version":"`...)
 	b = append(b, a.Version...)
-	b = append(b, `","created_at":"`...)
-	b = a.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, '"')
+	if !a.CreatedAt.IsZero() { // not every vault knows
+		b = append(b, `,"created_at":"`...)
+		b = a.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
+		b = append(b, '"')
+	}
 	if len(a.Metadata) > 0 {
 		b = append(b, `,"metadata":`...)
 		b = appendStringMap(b, a.Metadata)

@@ -1,8 +1,10 @@
 package secret
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strconv"
 	"time"
 )
 
@@ -25,6 +27,9 @@ var (
 	ErrTooLarge = errors.New("secret too large")
 	// ErrUnsupported: the upstream has no such operation.
 	ErrUnsupported = errors.New("operation not supported by the upstream")
+	// ErrLeased: the upstream answered with a secret that it made for us and will take back. Such a secret belongs to one
+	// principal and is neither served nor kept.
+	ErrLeased = errors.New("the secret is leased")
 )
 
 // Upstream reads secrets from one vault. name is the object's name inside it: mount "at", "/" and the rest of the path;
@@ -121,6 +126,16 @@ type OrderedVersions interface {
 	// CompareVersions is negative where a is older than b, positive where it is newer, and 0 where they are the same or
 	// where the names do not tell.
 	CompareVersions(a, b Version) int
+}
+
+// CompareNumbers is CompareVersions for upstreams whose versions are decimal numbers.
+func CompareNumbers(a, b Version) int {
+	x, errX := strconv.ParseUint(string(a), 10, 64)
+	y, errY := strconv.ParseUint(string(b), 10, 64)
+	if errX != nil || errY != nil {
+		return 0
+	}
+	return cmp.Compare(x, y)
 }
 
 // UniqueVersions marks an Upstream that never gives one version name to a secret twice, not even after the secret was

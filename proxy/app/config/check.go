@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // checker finds combinations of good values that make no configuration.
@@ -59,10 +61,38 @@ func (k *checker) broken(p *path) bool {
 func root(name string) *path { return (*path)(nil).key(name) }
 
 func (k *checker) upstreams() {
-	for name := range k.c.Upstreams {
+	for name, u := range k.c.Upstreams {
+		p := root("upstreams").key(name)
 		if !isName(name) {
-			k.failName(root("upstreams").key(name), "want a name such as web-1 (letters, digits, _ . -; at most 64)", "")
+			k.failName(p, "want a name such as web-1 (letters, digits, _ . -; at most 64)", "")
 		}
+		if u.Vault != nil {
+			k.vault(p, u.Vault)
+		}
+	}
+}
+
+func (k *checker) vault(p *path, v *Vault) {
+	switch tls := p.key("tls"); {
+	case v.TLS.Cert.IsZero() && !v.TLS.Key.IsZero():
+		k.conflict(tls.key("cert"), "is needed with key", "", tls)
+	case !v.TLS.Cert.IsZero() && v.TLS.Key.IsZero():
+		k.conflict(tls.key("key"), "is needed with cert", "", tls)
+	}
+	mount := func(p *path, s string) {
+		if _, err := secret.ParsePath(s); s != "" && err != nil {
+			k.conflict(p, "want a path such as secret or kv/apps, without a slash at the end, not "+quote(s), "")
+		}
+	}
+	mount(p.key("kv").key("mount"), v.KV.Mount)
+	auth := p.key("auth").key("mount")
+	switch a := v.Auth; {
+	case a.AppRole != nil:
+		mount(auth, a.AppRole.Mount)
+	case a.JWT != nil:
+		mount(auth, a.JWT.Mount)
+	case a.Kubernetes != nil:
+		mount(auth, a.Kubernetes.Mount)
 	}
 }
 

@@ -146,7 +146,7 @@ func TestProblems(t *testing.T) {
 			`k.yaml:6:3: upstreams["a b"]: want a name such as web-1 (letters, digits, _ . -; at most 64)`,
 		}},
 		{"a login without its method", vault, []string{
-			`k.yaml:7:5: upstreams.bao.auth.method: this key is required; want one of approle`,
+			`k.yaml:7:5: upstreams.bao.auth.method: this key is required; want one of token, approle, jwt, kubernetes`,
 		}},
 		{"a third version of KV", vault + "    auth: {method: approle, role_id: env:R, secret_id: env:S}\n    kv: {version: 3, mount: \"\"}\n", []string{
 			`k.yaml:10:19: upstreams.bao.kv.version: must be between 1 and 2, not 3`,

@@ -91,7 +91,7 @@ func TestFullDocument(t *testing.T) {
 		"local": {Type: "embedded", Embedded: &config.Embedded{Path: "vault.db", Key: private("file:keys/master.key")}},
 		"bao": {Type: "vault", Vault: &config.Vault{
 			Address: "https://bao.internal:8200", KV: config.KV{Mount: "secret", Version: 2},
-			Auth: config.VaultAuth{Method: "approle", AppRole: &config.AppRole{RoleID: ref("env:ROLE_ID"), SecretID: private("file:secret-id")}},
+			Auth: config.VaultAuth{Method: "approle", AppRole: &config.AppRole{Mount: "approle", RoleID: ref("env:ROLE_ID"), SecretID: private("file:secret-id")}},
 			TLS:  config.VaultTLS{CA: ref("file:ca.pem")}, Limits: limits,
 		}},
 		"aws": {Type: "secretsmanager", AWS: &config.AWS{Region: "eu-west-1", Limits: limits}},
@@ -164,6 +164,21 @@ func TestEveryDocument(t *testing.T) {
 	}
 	if l := c.Upstreams["local"].Embedded.Limits; l == nil || *l != (config.UpstreamLimits{Concurrency: 32, Rate: 5}) {
 		t.Errorf("limits of the embedded vault: got %+v", l)
+	}
+	for name, want := range map[string]config.VaultAuth{
+		"file":     {Method: "token", Token: &config.VaultToken{Token: private("file:token")}},
+		"role":     {Method: "approle", AppRole: &config.AppRole{Mount: "edge/approle", RoleID: ref("env:ROLE_ID"), SecretID: private("file:secret-id"), Inline: true}},
+		"workload": {Method: "jwt", JWT: &config.VaultJWT{Mount: "oidc", Role: "edge", JWT: ref("file:token.jwt"), Inline: true}},
+		"cluster": {Method: "kubernetes", Kubernetes: &config.VaultKubernetes{
+			Mount: "kubernetes", Role: "edge", JWT: ref("file:/var/run/secrets/kubernetes.io/serviceaccount/token"), Inline: true,
+		}},
+	} {
+		if got := c.Upstreams[name].Vault.Auth; !reflect.DeepEqual(got, want) {
+			t.Errorf("auth of %s: got %+v, want %+v", name, got, want)
+		}
+	}
+	if v := c.Upstreams["file"].Vault; v.Namespace != "team/a" || v.KV != (config.KV{Mount: "kv/apps", Version: 1}) || v.TLS.Key != private("file:client.key") {
+		t.Errorf("the vault with a token: got %+v", v)
 	}
 	if got := c.Mounts[1].Cache.StaleIfError; got != 0 {
 		t.Errorf("stale_if_error of a restricted mount that does not set it: got %v, want 0", got)

@@ -21,34 +21,78 @@ type Embedded struct {
 // Vault is a HashiCorp Vault or OpenBao.
 type Vault struct {
 	Address   string         `key:"address" required:"true" format:"url" doc:"URL of the server."`
-	Namespace string         `key:"namespace" doc:"Namespace, where the server has them."`
+	Namespace string         `key:"namespace" doc:"Namespace of engine and auth method, where the server has them."`
 	KV        KV             `key:"kv" doc:"The secrets engine."`
 	Auth      VaultAuth      `key:"auth" doc:"How to log in."`
-	TLS       VaultTLS       `key:"tls" doc:"How the server is verified."`
+	TLS       VaultTLS       `key:"tls" doc:"How server and client prove who they are."`
 	Limits    UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
+}
+
+// Refs is every reference of v, by its key.
+func (v *Vault) Refs() map[string]Ref {
+	refs := map[string]Ref{"tls.ca": v.TLS.CA, "tls.cert": v.TLS.Cert, "tls.key": v.TLS.Key}
+	switch a := v.Auth; {
+	case a.Token != nil:
+		refs["auth.token"] = a.Token.Token
+	case a.AppRole != nil:
+		refs["auth.role_id"], refs["auth.secret_id"] = a.AppRole.RoleID, a.AppRole.SecretID
+	case a.JWT != nil:
+		refs["auth.jwt"] = a.JWT.JWT
+	case a.Kubernetes != nil:
+		refs["auth.jwt"] = a.Kubernetes.JWT
+	}
+	return refs
 }
 
 // KV is a key/value secrets engine.
 type KV struct {
 	Mount   string `key:"mount" required:"true" default:"secret" doc:"Path at which the engine is mounted."`
-	Version int    `key:"version" default:"2" min:"1" max:"2" doc:"Version of the engine."`
+	Version int    `key:"version" default:"2" min:"1" max:"2" doc:"Version of the engine. 1 keeps no versions and takes no writes."`
 }
 
 // VaultAuth is a login. The part of its Method is set.
 type VaultAuth struct {
-	Method  string   `key:"method" union:"true" required:"true" enum:"approle" doc:"Auth method."`
-	AppRole *AppRole `variant:"approle"`
+	Method     string           `key:"method" union:"true" required:"true" enum:"token|approle|jwt|kubernetes" doc:"Auth method."`
+	Token      *VaultToken      `variant:"token"`
+	AppRole    *AppRole         `variant:"approle"`
+	JWT        *VaultJWT        `variant:"jwt"`
+	Kubernetes *VaultKubernetes `variant:"kubernetes"`
+}
+
+// VaultToken is a token that somebody else gets and renews.
+type VaultToken struct {
+	Token Ref `key:"token" required:"true" private:"true" doc:"The token, such as an agent writes it to a file. It is read again when the vault refuses it."`
 }
 
 // AppRole is the approle auth method.
 type AppRole struct {
-	RoleID   Ref `key:"role_id" required:"true" doc:"Role to log in as."`
-	SecretID Ref `key:"secret_id" required:"true" private:"true" doc:"Secret of the role."`
+	Mount    string `key:"mount" required:"true" default:"approle" doc:"Path at which the auth method is mounted."`
+	RoleID   Ref    `key:"role_id" required:"true" doc:"Role to log in as."`
+	SecretID Ref    `key:"secret_id" required:"true" private:"true" doc:"Secret of the role, read at each login."`
+	Inline   bool   `key:"inline" default:"false" doc:"Send the login with each request, in place of a token that is kept. OpenBao 2.4 and later."`
 }
 
-// VaultTLS is how the server's certificate is verified.
+// VaultJWT is the jwt auth method.
+type VaultJWT struct {
+	Mount  string `key:"mount" required:"true" default:"jwt" doc:"Path at which the auth method is mounted."`
+	Role   string `key:"role" required:"true" doc:"Role to log in as."`
+	JWT    Ref    `key:"jwt" required:"true" doc:"JSON Web Token, read at each login."`
+	Inline bool   `key:"inline" default:"false" doc:"Send the login with each request, in place of a token that is kept. OpenBao 2.4 and later."`
+}
+
+// VaultKubernetes is the kubernetes auth method.
+type VaultKubernetes struct {
+	Mount  string `key:"mount" required:"true" default:"kubernetes" doc:"Path at which the auth method is mounted."`
+	Role   string `key:"role" required:"true" doc:"Role to log in as."`
+	JWT    Ref    `key:"jwt" required:"true" default:"file:/var/run/secrets/kubernetes.io/serviceaccount/token" doc:"JSON Web Token, read at each login."`
+	Inline bool   `key:"inline" default:"false" doc:"Send the login with each request, in place of a token that is kept. OpenBao 2.4 and later."`
+}
+
+// VaultTLS is how the two sides prove who they are.
 type VaultTLS struct {
-	CA Ref `key:"ca" doc:"Authorities that may have signed it, PEM; those of the system when absent."`
+	CA   Ref `key:"ca" doc:"Authorities that may have signed the server's certificate, PEM; those of the system when absent."`
+	Cert Ref `key:"cert" doc:"Client certificate, PEM, read for each connection."`
+	Key  Ref `key:"key" private:"true" doc:"Its key, PEM, read for each connection."`
 }
 
 // UpstreamLimits bounds what this node asks of an upstream.

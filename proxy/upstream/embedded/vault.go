@@ -20,7 +20,6 @@ package embedded
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -28,7 +27,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -219,14 +217,7 @@ func (v *Vault) Close() error {
 }
 
 // CompareVersions goes by the number.
-func (v *Vault) CompareVersions(a, b secret.Version) int {
-	x, errX := strconv.ParseUint(string(a), 10, 64)
-	y, errY := strconv.ParseUint(string(b), 10, 64)
-	if errX != nil || errY != nil {
-		return 0
-	}
-	return cmp.Compare(x, y)
-}
+func (v *Vault) CompareVersions(a, b secret.Version) int { return secret.CompareNumbers(a, b) }
 
 // UniqueVersions marks that a number is never used again, not even after the secret is deleted.
 func (v *Vault) UniqueVersions() {}

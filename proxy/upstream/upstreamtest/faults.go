@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ func testFaults(t *testing.T, h Harness) {
 		Malformed:    nil,
 		Oversized:    {secret.ErrTooLarge, secret.ErrUnavailable},
 		Silent:       {secret.ErrTimeout},
+		Gateway:      {secret.ErrUnavailable},
+		LoginRefused: {secret.ErrUnavailable},
+		LoginExpired: nil,
 	} {
 		t.Run(f.String(), func(t *testing.T) {
 			u := open(t, h)
@@ -34,7 +38,12 @@ func testFaults(t *testing.T, h Harness) {
 			t.Run("During", func(t *testing.T) {
 				h.Fault(t, f)
 				ctx := t.Context()
-				if f == Silent {
+				switch f {
+				case LoginExpired:
+					same(t, h, read(t, u, "suite/fault", secret.Current), want)
+					return
+				case Silent:
+					testPatience(t, u)
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(ctx, faultPatience)
 					defer cancel()
@@ -49,6 +58,14 @@ func testFaults(t *testing.T, h Harness) {
 	}
 }
 
+// testPatience has a caller leave who waits for a silent upstream.
+func testPatience(t *testing.T, u secret.Upstream) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(faultPatience/4, cancel).Stop()
+	s, err := u.Read(ctx, "suite/fault", secret.Current)
+	refused(t, s, err, "reading for a caller who leaves meanwhile", context.Canceled)
+}
+
 // refusedAs checks that err is one of those wanted, or any, and never that there is no such secret: a wrong "not found"
 // would purge a good value.
 func refusedAs(t *testing.T, s *secret.Secret, err error, wanted []error) {
@@ -59,6 +76,9 @@ func refusedAs(t *testing.T, s *secret.Secret, err error, wanted []error) {
 	}
 	if errors.Is(err, secret.ErrNotFound) {
 		t.Errorf("got %v: a failing upstream is not a missing secret", err)
+	}
+	if errors.Is(err, secret.ErrDenied) && !slices.Contains(wanted, secret.ErrDenied) {
+		t.Errorf("got %v: a failing upstream denies nothing", err)
 	}
 	for _, want := range wanted {
 		if errors.Is(err, want) {

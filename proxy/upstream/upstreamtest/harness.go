@@ -32,10 +32,13 @@ const (
 	Malformed                 // an answer that cannot be understood: any error but ErrNotFound
 	Oversized                 // an answer beyond any limit: secret.ErrTooLarge or secret.ErrUnavailable
 	Silent                    // no answer at all: secret.ErrTimeout when the deadline has passed
+	Gateway                   // a page of HTML in the vault's place, with the status of a missing secret: secret.ErrUnavailable
+	LoginRefused              // our login has ended, and a new one is refused: secret.ErrUnavailable, not ErrDenied
+	LoginExpired              // our login has ended: Read logs in again and answers
 )
 
 func (f Fault) String() string {
-	names := [...]string{"Throttled", "ServerError", "Denied", "MissingMount", "Malformed", "Oversized", "Silent"}
+	names := [...]string{"Throttled", "ServerError", "Denied", "MissingMount", "Malformed", "Oversized", "Silent", "Gateway", "LoginRefused", "LoginExpired"}
 	if f < 0 || int(f) >= len(names) {
 		return fmt.Sprintf("Fault(%d)", int(f))
 	}
@@ -46,8 +49,8 @@ func (f Fault) String() string {
 type Harness struct {
 	// Open returns an upstream without secrets. Run closes it; a server behind it is closed by t.Cleanup.
 	Open func(t *testing.T) secret.Upstream
-	// Put stores a new version of a secret behind the back of the upstream that Open returned last. It may be nil when
-	// Writes is set. The secret stays the suite's.
+	// Put stores a new version of a secret behind the back of the upstream that Open returned last, and returns its name,
+	// "" where the vault itself has none. It may be nil when Writes is set. The secret stays the suite's.
 	Put func(t *testing.T, name string, s *secret.Secret) secret.Version
 	// Fault makes the upstream that Open returned last fail, until t ends. It skips t where the fault cannot be
 	// made. nil: nothing can fail, as for a vault in the process itself.
@@ -63,6 +66,8 @@ type Harness struct {
 	Writes, Lists bool
 	// Deletes and Histories say whether it is a secret.Deleter and a secret.Versioner.
 	Deletes, Histories bool
+	// ListsDeleted: the name of a secret whose versions were all deleted stays in listings.
+	ListsDeleted bool
 	// MaxBytes is the largest secret that the vault takes; 0 is secret.MaxValueBytes. A value of this size is read.
 	MaxBytes int
 }

@@ -38,6 +38,7 @@ func (r *remote) has(defect string) bool { return r.defect == defect }
 var faults = map[upstreamtest.Fault]error{
 	upstreamtest.Throttled: secret.ErrThrottled, upstreamtest.ServerError: secret.ErrUnavailable, upstreamtest.Denied: secret.ErrDenied,
 	upstreamtest.MissingMount: secret.ErrUnavailable, upstreamtest.Malformed: errors.New("bad answer"), upstreamtest.Oversized: secret.ErrTooLarge,
+	upstreamtest.Gateway: secret.ErrUnavailable, upstreamtest.LoginRefused: secret.ErrUnavailable,
 }
 
 func (r *remote) Read(ctx context.Context, name string, v secret.Version) (*secret.Secret, error) {
@@ -46,7 +47,7 @@ func (r *remote) Read(ctx context.Context, name string, v secret.Version) (*secr
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fault != nil {
+	if r.fault != nil && (*r.fault != upstreamtest.LoginExpired || r.has("does not log in again")) {
 		return nil, r.fail(ctx, *r.fault)
 	}
 	versions := r.secrets[name]
@@ -103,6 +104,9 @@ func (r *remote) contextError(ctx context.Context) error {
 
 func (r *remote) fail(ctx context.Context, f upstreamtest.Fault) error {
 	switch {
+	case f == upstreamtest.Silent && r.has("takes a caller who leaves for a silent vault"):
+		<-ctx.Done()
+		return secret.ErrTimeout
 	case f == upstreamtest.Silent:
 		<-ctx.Done()
 		return r.contextError(ctx)
@@ -110,6 +114,12 @@ func (r *remote) fail(ctx context.Context, f upstreamtest.Fault) error {
 		return fmt.Errorf("%w: body %s", secret.ErrUnavailable, upstreamtest.Canary)
 	case f == upstreamtest.MissingMount && r.has("takes a missing mount for a missing secret"):
 		return fmt.Errorf("%w: %w", secret.ErrUnavailable, secret.ErrNotFound)
+	case f == upstreamtest.LoginExpired:
+		return secret.ErrUnavailable
+	case f == upstreamtest.LoginRefused && r.has("takes a refused login for a denial"):
+		return secret.ErrDenied
+	case f == upstreamtest.Gateway && r.has("believes a gateway"):
+		return secret.ErrNotFound
 	case f == upstreamtest.Throttled && r.has("throttled is unavailable"):
 		return secret.ErrUnavailable
 	}
@@ -296,6 +306,7 @@ func TestDefectsAreFound(t *testing.T) {
 		"lists after again", "lists beyond its limit", "writes despite a conflict", "announces a conflict", "clears metadata",
 		"wipes what it is given", "always creates", "settles everything", "deletes the current version only", "lists the deleted",
 		"cannot delete twice", "deletes in silence", "announces what it did not delete", "deletes what is below",
+		"does not log in again", "takes a refused login for a denial", "believes a gateway", "takes a caller who leaves for a silent vault",
 		"has versions of nothing", "knows no previous version", "tells the oldest version first",
 	} {
 		t.Run(defect, func(t *testing.T) {

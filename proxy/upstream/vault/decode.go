@@ -1,0 +1,74 @@
+package vault
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// fields makes a secret of the data of a key/value engine. A string is its bytes, which move over without a copy;
+// everything else is its compact JSON, numbers as the vault wrote them.
+func fields(data *strictjson.Node) (*secret.Secret, error) {
+	s := &secret.Secret{Fields: make([]secret.Field, len(data.Members))}
+	for i := range data.Members {
+		m := &data.Members[i]
+		var b []byte
+		if m.Value.Kind == strictjson.String {
+			b, m.Value.Text = m.Value.Text, nil
+		} else {
+			b = strictjson.AppendCompact(make([]byte, 0, strictjson.CompactLen(&m.Value)), &m.Value)
+		}
+		s.Fields[i] = secret.Field{Name: m.Name, Value: secret.NewValue(b)}
+	}
+	secret.SortFields(s.Fields)
+	if err := s.Check(); err != nil {
+		s.Wipe()
+		return nil, fmt.Errorf("the secret in the vault: %w", err)
+	}
+	return s, nil
+}
+
+// text is a member that must be a string.
+func text(n *strictjson.Node, name string) (string, error) {
+	if s, ok := n.Get(name).Str(); ok {
+		return s, nil
+	}
+	return "", malformed(name)
+}
+
+func malformed(name string) error { return fmt.Errorf("%w: no good %s in it", ErrMalformed, name) }
+
+// moment is a member that must be a time; "" is the zero time.
+func moment(n *strictjson.Node, name string) (time.Time, error) {
+	s, err := text(n, name)
+	if err != nil || s == "" {
+		return time.Time{}, err
+	}
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, malformed(name)
+	}
+	return at.UTC(), nil
+}
+
+// customMetadata is the metadata of a secret: nil where there is none.
+func customMetadata(n *strictjson.Node) (map[string]string, error) {
+	c := n.Get("custom_metadata")
+	if c == nil || c.Kind == strictjson.Null || c.Kind == strictjson.Object && len(c.Members) == 0 {
+		return nil, nil
+	}
+	if c.Kind != strictjson.Object {
+		return nil, malformed("custom_metadata")
+	}
+	m := make(map[string]string, len(c.Members))
+	for i := range c.Members {
+		v, ok := c.Members[i].Value.Str()
+		if !ok {
+			return nil, malformed("custom_metadata")
+		}
+		m[c.Members[i].Name] = v
+	}
+	return m, nil
+}
