@@ -1,0 +1,186 @@
+// Package baotest runs a real OpenBao for tests: the binary that KEYHOLE_BAO names, which "make test-integration" builds.
+package baotest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Env names the variable with the path of the binary.
+const Env = "KEYHOLE_BAO"
+
+// Server is an OpenBao in development mode, in memory, on a loopback port of its own.
+type Server struct {
+	URL   string
+	Token string // of its root
+
+	client *http.Client
+	mounts atomic.Int64
+}
+
+// Start runs a server until t ends. Without the binary t is skipped.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	binary := os.Getenv(Env)
+	if binary == "" {
+		t.Skipf("%s is not set: run make test-integration", Env)
+	}
+	s := &Server{Token: "root", client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	address := freePort(t)
+	s.URL = "http://" + address
+	dir := t.TempDir()
+	log, err := os.Create(filepath.Join(dir, "bao.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "server", "-dev", "-dev-no-store-token", "-dev-root-token-id="+s.Token, "-dev-listen-address="+address)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
+	})
+	s.await(t, log.Name())
+	return s
+}
+
+// freePort finds a port whose next one, which the development mode takes as well, is free too.
+func freePort(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		next, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
+		_ = l.Close()
+		if err == nil {
+			_ = next.Close()
+			return fmt.Sprintf("127.0.0.1:%d", port)
+		}
+	}
+	t.Fatal("no two free ports beside each other")
+	return ""
+}
+
+// await polls until the server answers that it is active.
+func (s *Server) await(t testing.TB, log string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		resp, err := s.client.Get(s.URL + "/v1/sys/health")
+		if err != nil {
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return
+		}
+	}
+	text, _ := os.ReadFile(log)
+	t.Fatalf("OpenBao does not start:\n%s", text)
+}
+
+// Do makes a request as root and returns status and answer. body is marshalled; nil sends none.
+func (s *Server) Do(t testing.TB, method, path string, body any) (int, map[string]any) {
+	t.Helper()
+	var reader io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader = bytes.NewReader(text)
+	}
+	req, err := http.NewRequest(method, s.URL+"/v1/"+path, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Vault-Token", s.Token)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer map[string]any
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &answer); err != nil {
+			t.Fatalf("%s %s: %v", method, path, err)
+		}
+	}
+	return resp.StatusCode, answer
+}
+
+// Must is Do for what has to succeed. It returns the data of the answer.
+func (s *Server) Must(t testing.TB, method, path string, body any) map[string]any {
+	t.Helper()
+	status, answer := s.Do(t, method, path, body)
+	if status >= 300 {
+		t.Fatalf("%s %s: %d %v", method, path, status, answer["errors"])
+	}
+	data, _ := answer["data"].(map[string]any)
+	return data
+}
+
+// Mount mounts a new key/value engine and returns its path.
+func (s *Server) Mount(t testing.TB, version int) string {
+	t.Helper()
+	mount := fmt.Sprintf("kv%d", s.mounts.Add(1))
+	s.Must(t, "POST", "sys/mounts/"+mount, map[string]any{"type": "kv", "options": map[string]string{"version": fmt.Sprint(version)}})
+	// A new engine of version 2 prepares itself for a moment.
+	for range 500 {
+		status, _ := s.Do(t, "GET", mount+"/data/none", nil)
+		if status == http.StatusNotFound {
+			return mount
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the new engine does not answer")
+	return ""
+}
+
+// Policy writes a policy: rules are paths and their capabilities with spaces between.
+func (s *Server) Policy(t testing.TB, name string, rules map[string]string) {
+	t.Helper()
+	var text strings.Builder
+	for path, capabilities := range rules {
+		fmt.Fprintf(&text, "path %q { capabilities = [\"%s\"] }\n", path, strings.ReplaceAll(capabilities, " ", `", "`))
+	}
+	s.Must(t, "POST", "sys/policies/acl/"+name, map[string]any{"policy": text.String()})
+}
+
+// AppRole makes a role with these policies and returns what logs in as it. settings are more of the role's parameters.
+func (s *Server) AppRole(t testing.TB, policies string, settings map[string]any) (roleID, secretID string) {
+	t.Helper()
+	if status, _ := s.Do(t, "GET", "sys/auth/approle", nil); status != http.StatusOK {
+		s.Must(t, "POST", "sys/auth/approle", map[string]any{"type": "approle"})
+	}
+	role := fmt.Sprintf("role%d", s.mounts.Add(1))
+	body := map[string]any{"token_policies": policies}
+	for k, v := range settings {
+		body[k] = v
+	}
+	s.Must(t, "POST", "auth/approle/role/"+role, body)
+	roleID, _ = s.Must(t, "GET", "auth/approle/role/"+role+"/role-id", nil)["role_id"].(string)
+	secretID, _ = s.Must(t, "POST", "auth/approle/role/"+role+"/secret-id", nil)["secret_id"].(string)
+	return roleID, secretID
+}
