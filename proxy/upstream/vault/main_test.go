@@ -27,12 +27,14 @@ type edge struct {
 	answer func(http.ResponseWriter, *http.Request) bool // true: it has answered; nil: nothing is in the way
 	token  string                                        // the last one that came by
 	calls  []string                                      // method and path of each request
+	came   *sync.Cond                                    // calls has grown
 }
 
 // newEdge stands before the server at target; "" is none, for tests that answer themselves.
 func newEdge(t *testing.T, target string) *edge {
 	t.Helper()
 	e := &edge{}
+	e.came = sync.NewCond(&e.mu)
 	if target != "" {
 		u, err := url.Parse(target)
 		if err != nil {
@@ -50,6 +52,7 @@ func newEdge(t *testing.T, target string) *edge {
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	e.calls = append(e.calls, r.Method+" "+strings.TrimPrefix(r.URL.RequestURI(), "/v1/"))
+	e.came.Broadcast()
 	if token := r.Header.Get("X-Vault-Token"); token != "" {
 		e.token = token
 	}
@@ -78,6 +81,15 @@ func (e *edge) asked() []string {
 	calls := e.calls
 	e.calls = nil
 	return calls
+}
+
+// await returns when a request has come since asked was last called.
+func (e *edge) await() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for len(e.calls) == 0 {
+		e.came.Wait()
+	}
 }
 
 // always gives every request but logins the same answer.
