@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
@@ -12,14 +13,13 @@ import (
 // answer is what the vault sent, parsed. The caller wipes it.
 type answer struct {
 	status  int
-	inline  bool             // it is about the login that the request carried
+	login   bool             // it is about the login that the request carried, which failed
 	root    *strictjson.Node // an object; nil where there was no body or not such a one
 	hasBody bool
 }
 
 func newAnswer(resp *http.Response, body []byte) *answer {
 	a := &answer{status: resp.StatusCode, hasBody: len(body) > 0}
-	a.inline = resp.Header.Get("X-Vault-Inline-Auth-Failed") != ""
 	// Names of fields are the user's: two of them may differ in case only.
 	root, err := strictjson.Parse(body, strictjson.Limits{Bytes: maxBody, Depth: 100, ExactNames: true})
 	if err == nil && root.Kind == strictjson.Object {
@@ -27,6 +27,8 @@ func newAnswer(resp *http.Response, body []byte) *answer {
 	} else if err == nil {
 		root.Wipe()
 	}
+	// Depending on how the login failed, OpenBao says so in a header or in a sentence.
+	a.login = resp.Header.Get("X-Vault-Inline-Auth-Failed") != "" || a.reports("failed to perform inline authentication")
 	return a
 }
 
@@ -40,7 +42,7 @@ func (a *answer) wipe() {
 // Vault and OpenBao; that a 403 and a 404 are the vault's own words shows in their bodies.
 func (a *answer) check() error {
 	switch {
-	case a.inline:
+	case a.login:
 		return fmt.Errorf("%w: it answered %d", ErrLogin, a.status)
 	case a.status == http.StatusOK:
 		return a.checkEnvelope()
@@ -54,7 +56,7 @@ func (a *answer) check() error {
 		return fmt.Errorf("%w: a quota is exhausted", secret.ErrThrottled)
 	case a.status == http.StatusRequestEntityTooLarge:
 		return fmt.Errorf("%w for this vault", secret.ErrTooLarge)
-	case a.status == http.StatusBadRequest && a.lostRace():
+	case a.status == http.StatusBadRequest && a.reports("check-and-set parameter did not match"):
 		return secret.ErrConflict
 	case 300 <= a.status && a.status < 400:
 		return fmt.Errorf("%w: it sends elsewhere (%d), where the token must not go; set the address of the node itself", secret.ErrUnavailable, a.status)
@@ -111,14 +113,9 @@ func (a *answer) errors() []strictjson.Node {
 	return nil
 }
 
-// lostRace reports whether a check-and-set failed, for which the vault has no status but a sentence.
-func (a *answer) lostRace() bool {
-	for _, e := range a.errors() {
-		if bytes.Contains(e.Text, []byte("check-and-set parameter did not match")) {
-			return true
-		}
-	}
-	return false
+// reports looks for one of the sentences that stand where there is no status for something.
+func (a *answer) reports(sentence string) bool {
+	return slices.ContainsFunc(a.errors(), func(e strictjson.Node) bool { return bytes.HasPrefix(e.Text, []byte(sentence)) })
 }
 
 // data is the object that the answer is about.

@@ -90,7 +90,7 @@ func (l Login) begin(ctx context.Context, w *wire, now time.Time) (*session, err
 		return nil, fmt.Errorf("logging in: %w", err)
 	}
 	defer a.wipe()
-	if err := a.login(); err != nil {
+	if err := a.checkLogin(); err != nil {
 		return nil, err
 	}
 	return a.session(now)
@@ -131,7 +131,7 @@ func (l Login) lookUp(ctx context.Context, w *wire, now time.Time) (*session, er
 		return nil, fmt.Errorf("looking up our token: %w", err)
 	}
 	defer a.wipe()
-	if err := a.login(); err != nil {
+	if err := a.checkLogin(); err != nil {
 		return nil, err
 	}
 	data, err := a.data()
@@ -152,14 +152,14 @@ func (s *session) renew(ctx context.Context, w *wire, now time.Time) (*session, 
 		return nil, fmt.Errorf("renewing our token: %w", err)
 	}
 	defer a.wipe()
-	if err := a.login(); err != nil {
+	if err := a.checkLogin(); err != nil {
 		return nil, err
 	}
 	return a.session(now)
 }
 
-// login checks the answer to a login: whatever the vault says there, it says nothing about a secret.
-func (a *answer) login() error {
+// checkLogin is check for the answer to a login: whatever the vault says there, it says nothing about a secret.
+func (a *answer) checkLogin() error {
 	switch err := a.check(); {
 	case err == nil && a.root == nil:
 		return fmt.Errorf("%w: a login without an answer", ErrMalformed)

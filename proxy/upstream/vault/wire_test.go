@@ -111,12 +111,14 @@ func TestInline(t *testing.T) {
 	}
 	status, body = 403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`
 	wantKind(t, "denied", read(), secret.ErrDenied)
-	failed = true
+	body = `{"errors":["failed to perform inline authentication: permission denied"]}`
+	wantKind(t, "login denied, in a sentence", read(), vault.ErrLogin)
+	failed, body = true, `{"errors":["permission denied"]}`
 	wantKind(t, "login denied", read(), vault.ErrLogin)
 	status, body = 404, `{"errors":[]}`
 	wantKind(t, "login not found", read(), vault.ErrLogin)
-	if got := len(e.asked()); got != 4 {
-		t.Errorf("4 reads made %d requests", got)
+	if got := len(e.asked()); got != 5 {
+		t.Errorf("5 reads made %d requests", got)
 	}
 }
 
