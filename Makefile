@@ -8,6 +8,11 @@ CACHE := .cache
 LINT_VERSION := $(shell sed -n 's|.*github.com/golangci/golangci-lint/v2 \(v[0-9.]*\).*|\1|p' tools/go.mod)
 LINT         := $(CACHE)/tools/golangci-lint-$(LINT_VERSION)
 
+# OpenBao, the real vault that integration tests start. It is no Go tool of this module: tools/bao pins it, with the sums
+# of all it is made of.
+BAO_VERSION := $(shell sed -n 's|^	github.com/openbao/openbao/sdk/v2 \(v[0-9.]*\)$$|\1|p' tools/bao/go.mod)
+BAO         := $(CACHE)/tools/bao-$(BAO_VERSION)
+
 # The systems that a release is built for, and those whose users run the client commands.
 SERVERS := linux/amd64 linux/arm64
 CLIENTS := darwin/arm64 windows/amd64
@@ -20,11 +25,11 @@ export GOLANGCI_LINT_CACHE := $(abspath $(CACHE))/lint
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build run demo test check bench soak policies policies-native fuzz tools deps fmt clean \
+.PHONY: help build run demo test test-integration check bench soak policies policies-native fuzz tools deps fmt clean \
 	check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: ## build bin/keyhole, with machine code of the builtin policies in it
 	./policies/native.sh $$($(GO) env GOARCH)
@@ -38,6 +43,10 @@ demo: build ## the same, then stop
 
 test: ## all tests, with the race detector and in random order
 	$(GO) test -race -shuffle=on ./...
+
+# All tests of the packages that have some which need it.
+test-integration: $(BAO) ## tests against a real OpenBao, which is built once
+	KEYHOLE_BAO=$(abspath $(BAO)) $(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rl --include='*_test.go' 'baotest"$$' cmd proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 check: check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree ## everything that must hold before a merge; wants a clean tree
 	@echo "check: all good"
@@ -74,6 +83,13 @@ $(LINT):
 	@echo "building golangci-lint $(LINT_VERSION), once: several minutes of CPU time"
 	cd tools && GOPROXY="$$($(GO) env GOPROXY | sed 's/,direct//')" GOFLAGS=-mod=readonly CGO_ENABLED=0 \
 		$(GO) build -trimpath -ldflags='-s -w' -o ../$@.part github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@mv $@.part $@
+
+$(BAO):
+	@mkdir -p $(@D)
+	@echo "building OpenBao $(BAO_VERSION), once: five minutes of CPU time or more"
+	cd tools/bao && GOPROXY="$$($(GO) env GOPROXY | sed 's/,direct//')" GOFLAGS=-mod=readonly CGO_ENABLED=0 \
+		$(GO) build -trimpath -ldflags='-s -w' -o ../../$@.part github.com/openbao/openbao
 	@mv $@.part $@
 
 check-lint: $(LINT)

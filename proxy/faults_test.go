@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ func TestUpstreamFaults(t *testing.T) {
 		{secret.ErrTooLarge, api.UpstreamError, api.TooLarge},
 		{secret.ErrInvalidSecret, api.UpstreamError, api.InvalidRequest},
 		{secret.ErrUnsupported, api.UpstreamError, api.MethodNotAllowed},
+		{secret.ErrLeased, api.UpstreamError, api.UpstreamError},
 		{secret.ErrConflict, api.UpstreamError, api.VersionConflict},
 		{fmt.Errorf("%w: after %w", secret.ErrUnavailable, context.DeadlineExceeded), api.UpstreamError, api.UpstreamError},
 		{unknown, api.UpstreamError, api.UpstreamError},
@@ -47,6 +49,16 @@ func TestUpstreamFaults(t *testing.T) {
 		if err := write(t, h, c, "one/KEY", "new"); err == nil || codeOf(t, err) != row.write {
 			t.Errorf("%v: write: got %v, want %s", row.fail, err, row.write)
 		}
+	}
+}
+
+// A leased secret is refused in words of its own: it is not the upstream that has to be mended.
+func TestLeasedSecret(t *testing.T) {
+	h := newHarness(t, nil)
+	h.vault.fail = fmt.Errorf("asking the vault: %w", secret.ErrLeased)
+	_, err := h.Read(t.Context(), h.call(t, "read:one/*"), proxy.ReadRequest{Path: path(t, "one/KEY")})
+	if err == nil || !strings.Contains(err.Error(), "leased") {
+		t.Errorf("got %v, want it to say that the secret is leased", err)
 	}
 }
 

@@ -152,6 +152,15 @@ func TestProblems(t *testing.T) {
 			`k.yaml:10:19: upstreams.bao.kv.version: must be between 1 and 2, not 3`,
 			`k.yaml:10:29: upstreams.bao.kv.mount: must not be empty; want a string`,
 		}},
+		{"a login of another kind", vault + "    auth: {method: kubernetes, role: r, secret_id: env:S}\n    tls: {cert: env:C}\n", []string{
+			`k.yaml:9:41: upstreams.bao.auth.secret_id: only method approle has this key, not method kubernetes`,
+			`k.yaml:10:10: upstreams.bao.tls.key: is needed with cert`,
+		}},
+		{"mounts that are none", vault + "    auth: {method: jwt, role: r, jwt: env:J, mount: jwt/}\n    kv: {mount: /kv}\n    tls: {key: env:K}\n", []string{
+			`k.yaml:9:53: upstreams.bao.auth.mount: want a path such as secret or kv/apps, without a slash at the end, not "jwt/"`,
+			`k.yaml:10:17: upstreams.bao.kv.mount: want a path such as secret or kv/apps, without a slash at the end, not "/kv"`,
+			`k.yaml:11:10: upstreams.bao.tls.cert: is needed with key`,
+		}},
 
 		{"an unknown upstream", strings.Replace(mount, "upstream: local", "upstream: locla", 1), []string{
 			`k.yaml:8:15: mounts[0].upstream: no upstream has the name "locla"; did you mean "local"?`,

@@ -92,6 +92,7 @@ func TestFailedReadsAreTriedAgain(t *testing.T) {
 		{secret.ErrDenied, 1},
 		{secret.ErrTooLarge, 1},
 		{secret.ErrUnsupported, 1},
+		{secret.ErrLeased, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &faulty{}
