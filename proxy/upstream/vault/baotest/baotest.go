@@ -26,6 +26,7 @@ type Server struct {
 	Token string // of its root
 
 	client *http.Client
+	log    string
 	mounts atomic.Int64
 }
 
@@ -44,6 +45,7 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.log = log.Name()
 	cmd := exec.Command(binary, "server", "-dev", "-dev-no-store-token", "-dev-root-token-id="+s.Token, "-dev-listen-address="+address)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}
@@ -55,7 +57,7 @@ func Start(t testing.TB) *Server {
 		_ = cmd.Wait()
 		_ = log.Close()
 	})
-	s.await(t, log.Name())
+	s.await(t)
 	return s
 }
 
@@ -80,7 +82,7 @@ func freePort(t testing.TB) string {
 }
 
 // await polls until the server answers that it is active.
-func (s *Server) await(t testing.TB, log string) {
+func (s *Server) await(t testing.TB) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		resp, err := s.client.Get(s.URL + "/v1/sys/health")
@@ -92,7 +94,7 @@ func (s *Server) await(t testing.TB, log string) {
 			return
 		}
 	}
-	text, _ := os.ReadFile(log)
+	text, _ := os.ReadFile(s.log)
 	t.Fatalf("OpenBao does not start:\n%s", text)
 }
 
@@ -183,4 +185,23 @@ func (s *Server) AppRole(t testing.TB, policies string, settings map[string]any)
 	roleID, _ = s.Must(t, "GET", "auth/approle/role/"+role+"/role-id", nil)["role_id"].(string)
 	secretID, _ = s.Must(t, "POST", "auth/approle/role/"+role+"/secret-id", nil)["secret_id"].(string)
 	return roleID, secretID
+}
+
+// Seal shuts the server: it answers 503 until Unseal.
+func (s *Server) Seal(t testing.TB) {
+	t.Helper()
+	s.Must(t, "PUT", "sys/seal", nil)
+}
+
+// Unseal opens it again, with the key that the development mode prints.
+func (s *Server) Unseal(t testing.TB) {
+	t.Helper()
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "Unseal Key: ")
+	key, _, _ := strings.Cut(rest, "\n")
+	s.Must(t, "PUT", "sys/unseal", map[string]string{"key": strings.TrimSpace(key)})
+	s.await(t)
 }
