@@ -124,6 +124,7 @@ func TestAnswers(t *testing.T) {
 		{"redirect", 2, 307, ``, secret.ErrUnavailable},
 		{"too many fields", 1, 200, `{"data":{` + manyFields(secret.MaxFields+1) + `}}`, secret.ErrInvalidSecret},
 		{"field name", 1, 200, `{"data":{"a\u0007":"1"}}`, secret.ErrInvalidSecret},
+		{"too much metadata", 2, 200, strings.Replace(goodV2, `"custom_metadata":null`, `"custom_metadata":{"a":"`+strings.Repeat("x", secret.MaxMetadataBytes)+`"}`, 1), secret.ErrInvalidSecret},
 		{"too large", 1, 200, `{"data":{"a":"` + strings.Repeat("x", secret.MaxValueBytes) + `"}}`, secret.ErrTooLarge},
 	} {
 		t.Run(fmt.Sprintf("%d/%s", tt.version, tt.name), func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 // fields makes a secret of the data of a key/value engine. A string is its bytes, which move over without a copy;
 // everything else is its compact JSON, numbers as the vault wrote them.
-func fields(data *strictjson.Node) (*secret.Secret, error) {
+func fields(data *strictjson.Node) *secret.Secret {
 	s := &secret.Secret{Fields: make([]secret.Field, len(data.Members))}
 	for i := range data.Members {
 		m := &data.Members[i]
@@ -23,6 +23,11 @@ func fields(data *strictjson.Node) (*secret.Secret, error) {
 		s.Fields[i] = secret.Field{Name: m.Name, Value: secret.NewValue(b)}
 	}
 	secret.SortFields(s.Fields)
+	return s
+}
+
+// checked holds what the vault stores against the limits of a secret.
+func checked(s *secret.Secret) (*secret.Secret, error) {
 	if err := s.Check(); err != nil {
 		s.Wipe()
 		return nil, fmt.Errorf("the secret in the vault: %w", err)

@@ -23,6 +23,9 @@ var (
 	ErrClosed = fmt.Errorf("%w: closed", secret.ErrUnavailable)
 )
 
+// errClientCertificate: what we would show to the server cannot be read or does not fit together.
+var errClientCertificate = errors.New("no good client certificate to show")
+
 // errRefused is a 403 of the vault itself. It becomes secret.ErrDenied, or ErrLogin, where it is known what was refused.
 var errRefused = errors.New("refused")
 
@@ -35,9 +38,17 @@ func unreached(ctx context.Context, err error) error {
 	var timeout net.Error
 	var dial *net.OpError
 	var certificate *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
 	switch {
+	case errors.Is(err, errClientCertificate):
+		return fmt.Errorf("%w: %w", secret.ErrUnavailable, errClientCertificate)
 	case errors.As(err, &certificate):
 		return fmt.Errorf("%w: its certificate is not trusted", secret.ErrUnavailable)
+	case errors.As(err, &alert):
+		return fmt.Errorf("%w: it refuses the TLS handshake, perhaps for want of a client certificate", secret.ErrUnavailable)
+	case errors.As(err, &record):
+		return fmt.Errorf("%w: it does not speak TLS", secret.ErrUnavailable)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%w: no connection or no answer in time", secret.ErrTimeout)
 	case errors.As(err, &dial) && dial.Op == "dial":

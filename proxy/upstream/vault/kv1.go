@@ -43,7 +43,7 @@ func (v *kv1) read(ctx context.Context, name string, version secret.Version) (*s
 	if err != nil {
 		return nil, err
 	}
-	s, err := fields(data)
+	s, err := checked(fields(data))
 	if err != nil {
 		return nil, err
 	}

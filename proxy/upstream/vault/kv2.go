@@ -89,12 +89,9 @@ func (a *answer) version(want int64) (*secret.Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := fields(data)
-	if err != nil {
-		return nil, err
-	}
+	s := fields(data)
 	s.Version, s.CreatedAt, s.Metadata = versionName(n), created, metadata
-	return s, nil
+	return checked(s)
 }
 
 // CompareVersions goes by the number.

@@ -61,13 +61,16 @@ func (c TLS) transport() (*http.Transport, error) {
 func (c TLS) pair() (*tls.Certificate, error) {
 	certificate, err := c.Certificate()
 	if err != nil {
-		return nil, fmt.Errorf("reading the client certificate: %w", err)
+		return nil, fmt.Errorf("%w: %w", errClientCertificate, err)
 	}
 	key, err := c.Key()
 	if err != nil {
-		return nil, fmt.Errorf("reading the key of the client certificate: %w", err)
+		return nil, fmt.Errorf("%w: its key: %w", errClientCertificate, err)
 	}
 	defer clear(key)
 	pair, err := tls.X509KeyPair(certificate, key)
-	return &pair, err
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errClientCertificate, err)
+	}
+	return &pair, nil
 }

@@ -94,7 +94,7 @@ func (c *Config) base() (*url.URL, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("the address is no URL")
-	case base.Scheme != "http" && base.Scheme != "https", base.Host == "", base.User != nil, base.RawQuery != "", base.Fragment != "":
+	case base.Scheme != "http" && base.Scheme != "https", base.Hostname() == "", base.User != nil, base.RawQuery != "" || base.ForceQuery, base.Fragment != "":
 		return nil, errors.New("the address must be http://HOST:PORT or https://HOST:PORT, without user, query and fragment")
 	case c.Version != 1 && c.Version != 2:
 		return nil, fmt.Errorf("version %d of the key/value engine: there are 1 and 2", c.Version)

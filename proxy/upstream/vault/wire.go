@@ -3,7 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
-	"io"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -73,35 +73,35 @@ func (w *wire) send(ctx context.Context, r request) (*answer, error) {
 	if err := contextError(ctx); err != nil {
 		return nil, err
 	}
-	resp, err := w.do(ctx, r)
+	req, sent, err := w.request(ctx, r)
+	if err != nil {
+		return nil, unreached(ctx, err)
+	}
+	defer sent.wait()
+	resp, err := w.client.Do(req)
 	if err != nil {
 		return nil, unreached(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := readBody(resp.Body, resp.ContentLength)
 	switch {
-	case err == nil:
-	case err == errTooLong: //nolint:errorlint // it is returned as it is
+	case errors.Is(err, errTooLong):
 		return nil, err
-	default:
+	case err != nil:
 		return nil, unreached(ctx, err)
 	}
 	defer clear(body)
 	return newAnswer(resp, body), nil
 }
 
-func (w *wire) do(ctx context.Context, r request) (*http.Response, error) {
+func (w *wire) request(ctx context.Context, r request) (*http.Request, *upload, error) {
 	url := w.base + r.path
 	if r.query != "" {
 		url += "?" + r.query
 	}
-	var body io.Reader
-	if r.body != nil {
-		body = bytes.NewReader(r.body)
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, url, body)
+	req, err := http.NewRequestWithContext(ctx, r.method, url, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if r.header != nil {
 		req.Header = r.header
@@ -111,10 +111,33 @@ func (w *wire) do(ctx context.Context, r request) (*http.Response, error) {
 	if w.namespace != "" {
 		req.Header.Set("X-Vault-Namespace", w.namespace)
 	}
-	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if r.body == nil {
+		return req, nil, nil
 	}
-	return w.client.Do(req)
+	sent := &upload{Reader: bytes.NewReader(r.body), closed: make(chan struct{})}
+	req.Body, req.ContentLength = sent, int64(len(r.body))
+	req.Header.Set("Content-Type", "application/json")
+	return req, sent, nil
+}
+
+// upload is the body of a request. The library may go on reading it after it has returned, until it closes it.
+type upload struct {
+	*bytes.Reader
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Close implements io.Closer.
+func (u *upload) Close() error {
+	u.once.Do(func() { close(u.closed) })
+	return nil
+}
+
+// wait returns when nobody reads u any more, so that it can be wiped. nil is no body.
+func (u *upload) wait() {
+	if u != nil {
+		<-u.closed
+	}
 }
 
 // maxBody bounds an answer: the largest secret with every byte escaped, and what stands around it.

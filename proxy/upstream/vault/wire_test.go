@@ -25,6 +25,8 @@ func TestNewRefuses(t *testing.T) {
 		"another scheme":        func(c *vault.Config) { c.Address = "ftp://vault.test" },
 		"user in the address":   func(c *vault.Config) { c.Address = "https://a:b@vault.test" },
 		"query in the address":  func(c *vault.Config) { c.Address = "https://vault.test/?a" },
+		"empty query":           func(c *vault.Config) { c.Address = "https://vault.test/?" },
+		"port alone":            func(c *vault.Config) { c.Address = "https://:8200" },
 		"version 0":             func(c *vault.Config) { c.Version = 0 },
 		"version 3":             func(c *vault.Config) { c.Version = 3 },
 		"no mount":              func(c *vault.Config) { c.Mount = "" },
@@ -310,6 +312,26 @@ func TestTLS(t *testing.T) {
 		}
 		if v, _ := s.Field("a"); string(v.Reveal()) != name && name == "successor" {
 			t.Errorf("the vault sees %q, want %q", v.Reveal(), name)
+		}
+	}
+}
+
+// A server may answer before it has read everything. What is sent is not wiped under whoever still sends it, which the
+// race detector sees, and the write does not wait for ever.
+func TestAnswerBeforeTheEnd(t *testing.T) {
+	u, _ := scripted(t, 2, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet {
+			reply(w, 404, `{"errors":[]}`)
+		} else {
+			reply(w, 413, `{"errors":["http: request body too large"]}`)
+		}
+		return true
+	})
+	s := &secret.Secret{Fields: []secret.Field{{Name: "a", Value: secret.NewValue([]byte(strings.Repeat("\x01", secret.MaxValueBytes-1)))}}}
+	for range 10 {
+		_, _, err := u.(secret.Writer).Write(t.Context(), "x", secret.Write{Secret: s})
+		if err == nil {
+			t.Error("the write is made")
 		}
 	}
 }

@@ -15,6 +15,9 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
+// maxRounds bounds how often a write without a condition is made anew because others wrote the same secret.
+const maxRounds = 64
+
 // maxMetadataValue is the most that the vault takes for one value of custom metadata, in bytes.
 const maxMetadataValue = 512
 
@@ -37,7 +40,7 @@ func (v *kv2) write(ctx context.Context, name string, w secret.Write) (n int64, 
 	if err := writable(w.Secret); err != nil {
 		return 0, false, err
 	}
-	for {
+	for range maxRounds {
 		h, err := v.history(ctx, name)
 		if errors.Is(err, secret.ErrNotFound) {
 			h, err = &history{}, nil
@@ -62,6 +65,7 @@ func (v *kv2) write(ctx context.Context, name string, w secret.Write) (n int64, 
 		}
 		return n, h.current == 0, err
 	}
+	return 0, false, fmt.Errorf("%w: others keep writing the same secret", secret.ErrUnavailable)
 }
 
 // permits holds the condition of a write against what is there.
