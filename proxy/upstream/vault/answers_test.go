@@ -120,7 +120,7 @@ func TestAnswers(t *testing.T) {
 		{"metadata of another kind", 2, 200, strings.Replace(goodV2, `"custom_metadata":null`, `"custom_metadata":[]`, 1), vault.ErrMalformed},
 		{"leased", 1, 200, `{"lease_id":"db/creds/x/1","lease_duration":60,"renewable":true,"data":{"password":"x"}}`, secret.ErrLeased},
 		{"leased", 2, 200, strings.Replace(goodV2, `"lease_id":""`, `"lease_id":"x"`, 1), secret.ErrLeased},
-		{"wrapped", 2, 200, `{"lease_id":"","data":null,"wrap_info":{"token":"x"}}`, vault.ErrMalformed},
+		{"wrapped", 1, 200, `{"lease_id":"","data":{"a":"1"},"wrap_info":{"token":"x"}}`, vault.ErrMalformed},
 		{"redirect", 2, 307, ``, secret.ErrUnavailable},
 		{"too many fields", 1, 200, `{"data":{` + manyFields(secret.MaxFields+1) + `}}`, secret.ErrInvalidSecret},
 		{"field name", 1, 200, `{"data":{"a\u0007":"1"}}`, secret.ErrInvalidSecret},

@@ -196,6 +196,13 @@ func TestBrokenAnswers(t *testing.T) {
 			w.Header().Set("Content-Length", "1000000000")
 			w.WriteHeader(200)
 		}, secret.ErrTooLarge},
+		"endless": {func(w http.ResponseWriter) {
+			for piece := []byte(strings.Repeat(" ", 1<<16)); ; {
+				if _, err := w.Write(piece); err != nil {
+					return
+				}
+			}
+		}, secret.ErrTooLarge},
 		"headers too long": {func(w http.ResponseWriter) {
 			w.Header().Set("X-Long", strings.Repeat("canary", 100_000))
 			w.WriteHeader(200)
