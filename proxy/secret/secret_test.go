@@ -183,3 +183,14 @@ func TestParseVersion(t *testing.T) {
 		}
 	}
 }
+
+func TestCompareNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		a, b secret.Version
+		want int
+	}{{"9", "10", -1}, {"10", "9", 1}, {"7", "7", 0}, {"x", "1", 0}, {"1", "x", 0}, {"-1", "1", 0}, {"18446744073709551616", "1", 0}} {
+		if got := secret.CompareNumbers(tt.a, tt.b); got != tt.want {
+			t.Errorf("CompareNumbers(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}

@@ -155,6 +155,25 @@ func TestDeletedVersions(t *testing.T) {
 	}
 }
 
+// A deletion leaves nothing to bring back, not even of versions that were deleted before.
+func TestDeletionIsForGood(t *testing.T) {
+	bao := baotest.Start(t)
+	mount := bao.Mount(t, 2)
+	u := open(t, vault.Config{Address: bao.URL, Mount: mount, Version: 2, Login: rootToken(bao)})
+	for range 3 {
+		bao.Must(t, "POST", mount+"/data/x", map[string]any{"data": map[string]string{"a": "1"}})
+	}
+	bao.Must(t, "POST", mount+"/delete/x", map[string]any{"versions": []int{1, 3}})
+	if err := u.(secret.Deleter).Delete(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	bao.Must(t, "POST", mount+"/undelete/x", map[string]any{"versions": []int{1, 2, 3}})
+	for _, v := range []secret.Version{"1", "2", "3"} {
+		_, err := u.Read(t.Context(), "x", v)
+		wantKind(t, "reading version "+string(v), err, secret.ErrNotFound)
+	}
+}
+
 // What a writer sees that the engine does not take.
 func TestWritesOutsideTheEngine(t *testing.T) {
 	bao := baotest.Start(t)

@@ -93,14 +93,11 @@ func readEntry(m *strictjson.Member, now time.Time) (entry, error) {
 	return e, nil
 }
 
-// choose finds the current and the previous version.
+// choose finds the current and the previous version. Where the newest is gone there is neither.
 func (h *history) choose() {
 	for _, e := range h.versions {
 		switch {
 		case e.gone:
-			if e.number == h.last {
-				return
-			}
 		case e.number == h.last:
 			h.current = e.number
 		case h.current != 0:

@@ -16,6 +16,7 @@ type session struct {
 	since     time.Time     // by the wall clock, before it was asked for
 	ttl       time.Duration // 0: it does not end
 	renewable bool
+	login     uint64 // which login it comes from, renewals included
 	// last: it was made because the vault refused the one before. If it is refused at once as well, that is meant.
 	last bool
 }
@@ -64,6 +65,7 @@ type keeper struct {
 
 	mu     sync.Mutex
 	now    *session
+	logins uint64    // changed by the flight alone
 	flight *flight   // a login or renewal that is under way
 	pause  time.Time // do not try to renew before
 }
@@ -81,12 +83,12 @@ func (k *keeper) get(ctx context.Context) (*session, error) {
 	return k.need(ctx, func(s *session, now time.Time) bool { return s == nil || !s.alive(now) }, false)
 }
 
-// replace returns another session than the one that the vault refused, or the same if its refusal is final.
+// replace returns a session of a later login than the one that the vault refused, or the same if its refusal is final.
 func (k *keeper) replace(ctx context.Context, refused *session) (*session, error) {
 	if now := k.wall(); refused.last && 0 <= refused.age(now) && refused.age(now) < refusalHolds {
 		return refused, nil
 	}
-	return k.need(ctx, func(s *session, now time.Time) bool { return s == nil || s == refused || !s.alive(now) }, true)
+	return k.need(ctx, func(s *session, now time.Time) bool { return s == nil || s.login <= refused.login || !s.alive(now) }, true)
 }
 
 // need returns a session for which missing is false, making one if there is none.
@@ -152,7 +154,7 @@ func (k *keeper) fly(ctx context.Context, f *flight, s *session, usable, last bo
 		renewed, err := s.renew(ctx, k.wire, asked)
 		// Near the end of its greatest life a renewal adds little: then it is time for another token.
 		if err == nil && renewed.ttl > s.ttl-s.age(asked)+s.ttl/renewPart/2 {
-			renewed.last = false
+			renewed.login = s.login
 			f.s = renewed
 			return
 		}
@@ -163,5 +165,6 @@ func (k *keeper) fly(ctx context.Context, f *flight, s *session, usable, last bo
 		f.s = nil
 		return
 	}
-	f.s.last = last
+	k.logins++
+	f.s.login, f.s.last = k.logins, last
 }
