@@ -18,7 +18,7 @@ func fields(data *strictjson.Node) *secret.Secret {
 		if m.Value.Kind == strictjson.String {
 			b, m.Value.Text = m.Value.Text, nil
 		} else {
-			b = strictjson.AppendCompact(make([]byte, 0, strictjson.CompactLen(&m.Value)), &m.Value)
+			b = appendCompact(make([]byte, 0, compactLen(&m.Value)), &m.Value)
 		}
 		s.Fields[i] = secret.Field{Name: m.Name, Value: secret.NewValue(b)}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -108,8 +109,8 @@ func (l Login) body() ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(strictjson.AppendString(b, p.name), ':')
-		b = strictjson.AppendString(b, value)
+		b = append(jsontext.AppendString(b, p.name), ':')
+		b = jsontext.AppendString(b, value)
 		clear(value)
 	}
 	return append(b, '}'), nil
@@ -205,8 +206,8 @@ func (l Login) inlineHeader() (http.Header, error) {
 		if err != nil {
 			return nil, err
 		}
-		text := append(make([]byte, 0, 64+strictjson.QuotedLen(value)), `{"key":"`+p.name+`","value":`...)
-		text = append(strictjson.AppendString(text, value), '}')
+		text := append(make([]byte, 0, 64+quotedLen(value)), `{"key":"`+p.name+`","value":`...)
+		text = append(jsontext.AppendString(text, value), '}')
 		clear(value)
 		h.Set("X-Vault-Inline-Auth-Parameter-"+strconv.Itoa(i), base64.RawURLEncoding.EncodeToString(text))
 		clear(text)

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"unicode"
 
-	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -102,7 +102,7 @@ func writable(s *secret.Secret) error {
 func (v *kv2) put(ctx context.Context, path string, fields []secret.Field, last int64) (int64, error) {
 	size := 64
 	for _, f := range fields {
-		size += strictjson.QuotedLen(f.Name) + strictjson.QuotedLen(f.Value.Reveal()) + 2
+		size += quotedLen(f.Name) + quotedLen(f.Value.Reveal()) + 2
 	}
 	body := append(make([]byte, 0, size), `{"options":{"cas":`...)
 	body = strconv.AppendInt(body, last, 10)
@@ -111,8 +111,8 @@ func (v *kv2) put(ctx context.Context, path string, fields []secret.Field, last 
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(strictjson.AppendString(body, f.Name), ':')
-		body = strictjson.AppendString(body, f.Value.Reveal())
+		body = append(jsontext.AppendString(body, f.Name), ':')
+		body = jsontext.AppendString(body, f.Value.Reveal())
 	}
 	body = append(body, "}}"...)
 	defer clear(body)
@@ -143,8 +143,8 @@ func (v *kv2) describe(ctx context.Context, name string, metadata map[string]str
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(strictjson.AppendString(body, k), ':')
-		body = strictjson.AppendString(body, metadata[k])
+		body = append(jsontext.AppendString(body, k), ':')
+		body = jsontext.AppendString(body, metadata[k])
 	}
 	return v.post(ctx, path, append(body, "}}"...))
 }
