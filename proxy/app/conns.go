@@ -22,6 +22,7 @@ func (a *App) maxConnections() int {
 
 // boundListener bounds the open connections. At the bound a new one takes the place of the one that has been idle
 // longest, so that whoever hoards connections does not keep others out; where none is idle the new one is closed at once.
+// A connection is idle until its first request has arrived, and between two.
 type boundListener struct {
 	net.Listener
 	most  func() int
@@ -78,6 +79,7 @@ func (l *boundListener) admit(b *boundConn) (victim *boundConn, ok bool) {
 		}
 		delete(l.open, victim)
 	}
+	b.idle.Store(l.sinceStart()) // no request has come yet
 	l.open[b] = struct{}{}
 	return victim, true
 }
@@ -105,6 +107,8 @@ func (c *boundConn) Close() error {
 	return c.Conn.Close()
 }
 
+func (l *boundListener) sinceStart() int64 { return max(1, int64(time.Since(l.start))) }
+
 // connState is the http.Server's hook that says which connections are idle: those between two requests.
 func (l *boundListener) connState(c net.Conn, s http.ConnState) {
 	if t, ok := c.(*tls.Conn); ok {
@@ -114,7 +118,7 @@ func (l *boundListener) connState(c net.Conn, s http.ConnState) {
 	switch {
 	case !ok:
 	case s == http.StateIdle:
-		b.idle.Store(max(1, int64(time.Since(l.start))))
+		b.idle.Store(l.sinceStart())
 	case s == http.StateActive:
 		b.idle.Store(0)
 	}
