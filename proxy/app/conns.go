@@ -14,10 +14,30 @@ import (
 const (
 	connectionsPerRequest = 4
 	leastConnections      = 64
+	// ownDescriptors are left to the vault, the logs and the connections to upstreams. Whoever hoards connections must not
+	// keep the audit log from beginning a new file.
+	ownDescriptors = 128
 )
 
-func (a *App) maxConnections() int {
-	return max(leastConnections, connectionsPerRequest*int(a.inFlight.Load()))
+// maxConnections is how many connections one listener may have open.
+func (s *Server) maxConnections() int {
+	wanted := max(leastConnections, connectionsPerRequest*int(s.app.inFlight.Load()))
+	if s.descriptors == 0 || wanted <= s.descriptors {
+		return wanted
+	}
+	s.few.Do(func() {
+		s.app.log.Warn("the limit of open files permits fewer connections than limits.max_in_flight; raise it (ulimit -n)",
+			"connections", s.descriptors, "wanted", wanted)
+	})
+	return s.descriptors
+}
+
+// connectionsEach shares what the process may open, 0 being no limit, between the listeners.
+func connectionsEach(descriptors, listeners int) int {
+	if descriptors == 0 {
+		return 0
+	}
+	return max(1, (descriptors-min(ownDescriptors, descriptors/2))/listeners)
 }
 
 // boundListener bounds the open connections. At the bound a new one takes the place of the one that has been idle
@@ -72,7 +92,7 @@ func (l *boundListener) admit(b *boundConn) (victim *boundConn, ok bool) {
 	if len(l.open) >= l.most() {
 		if now := time.Since(l.start); now-l.warned > time.Minute {
 			l.warned = now
-			l.log.Warn("as many connections are open as limits.max_in_flight permits; idle ones are closed for new ones", "open", len(l.open))
+			l.log.Warn("as many connections are open as may be; idle ones are closed for new ones", "open", len(l.open))
 		}
 		if victim = l.longestIdleLocked(); victim == nil {
 			return nil, false // every one is in use, or the one that was not is again
