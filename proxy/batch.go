@@ -42,6 +42,7 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 		ts[i] = p.begin(c, policy.Read)
 		ts[i].actFor(first.token)
 		ts[i].under(first.rules)
+		ts[i].limit.parent = first.bounded(ctx) // one deadline for all
 	}
 	defer func() {
 		for _, t := range ts {

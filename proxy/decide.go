@@ -70,7 +70,7 @@ func (p *Proxy) current(ctx context.Context, t *transaction, mode Freshness, res
 
 // standing is current without the record.
 func (p *Proxy) standing(ctx context.Context, t *transaction, mode Freshness, restricted bool) *Error {
-	if err := p.fresh.check(ctx, mode, restricted); err != nil {
+	if err := p.fresh.check(t.bounded(ctx), mode, restricted); err != nil {
 		return because(err)
 	}
 	for _, o := range p.outbox {
@@ -204,10 +204,7 @@ func (p *Proxy) unrecorded(ctx context.Context, t *transaction, err error) error
 	return e
 }
 
-// upstreamTimeout bounds what an upstream is asked past the cache.
-const upstreamTimeout = 10 * time.Second
-
 // detached is for what must not be left half done when a caller hangs up.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), upstreamTimeout)
+	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 }

@@ -121,7 +121,7 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 	if !p.room(t) && !p.cache.Has(key, ttl) {
 		return Answer{}, overloaded()
 	}
-	entry, err := p.cache.Get(ctx, key, ttl, m.load)
+	entry, err := p.cache.Get(t.bounded(ctx), key, ttl, m.load)
 	if err != nil {
 		return Answer{}, err
 	}
