@@ -68,7 +68,8 @@ type Proxy struct {
 	log     *slog.Logger
 	pool    sync.Pool // of *transaction
 
-	gate       gate // what Enter admits
+	gate       gate         // what Enter admits
+	lent       atomic.Int64 // secret bytes of answers; see lend
 	sources    *buckets
 	principals *buckets
 }
