@@ -48,6 +48,7 @@ type boundListener struct {
 	most  func() int
 	start time.Time
 	log   *slog.Logger
+	era   atomic.Uint64 // counts retirements
 
 	mu     sync.Mutex
 	open   map[*boundConn]struct{}
@@ -58,6 +59,7 @@ type boundListener struct {
 type boundConn struct {
 	net.Conn
 	from *boundListener
+	era  uint64       // of from, when it was accepted
 	idle atomic.Int64 // since start, when it became idle; 0 while it is not
 	once sync.Once
 }
@@ -73,7 +75,7 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		b := &boundConn{Conn: c, from: l}
+		b := &boundConn{Conn: c, from: l, era: l.era.Load()}
 		victim, ok := l.admit(b)
 		if victim != nil {
 			_ = victim.Close()
@@ -117,6 +119,22 @@ func (l *boundListener) longestIdleLocked() (longest *boundConn) {
 	return longest
 }
 
+// retire closes the connections that are open: idle ones now, those in use after their answer.
+func (l *boundListener) retire() {
+	l.era.Add(1)
+	var idle []*boundConn
+	l.mu.Lock()
+	for c := range l.open {
+		if since := c.idle.Load(); since > 0 && c.idle.CompareAndSwap(since, 0) {
+			idle = append(idle, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range idle {
+		_ = c.Close()
+	}
+}
+
 // Close implements net.Conn.
 func (c *boundConn) Close() error {
 	c.once.Do(func() {
@@ -139,6 +157,9 @@ func (l *boundListener) connState(c net.Conn, s http.ConnState) {
 	case !ok:
 	case s == http.StateIdle:
 		b.idle.Store(l.sinceStart())
+		if b.era != l.era.Load() {
+			_ = b.Close()
+		}
 	case s == http.StateActive:
 		b.idle.Store(0)
 	}

@@ -79,6 +79,7 @@ func (s *Server) open(key, address string, h http.Handler) (net.Listener, error)
 	bound := newBoundListener(ln, s.maxConnections, s.app.log)
 	ln = bound
 	if key == nativeKey && s.app.tls.Load() != nil {
+		s.app.native = bound
 		ln = tls.NewListener(ln, s.app.listenerTLS())
 	}
 	s.lns = append(s.lns, ln)
