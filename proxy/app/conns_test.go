@@ -140,3 +140,18 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		}
 	}
 }
+
+// Slow clients are given up: headers take 5 s at most, a request 10, its answer as long again, a pause 120.
+func TestSlowClientsAreGivenUp(t *testing.T) {
+	s := proxytest.NewServer(t, proxytest.Options{})
+	want := [4]time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 120 * time.Second}
+	all := listening(t, s).Timeouts()
+	if len(all) != 2 {
+		t.Fatalf("%d listeners", len(all))
+	}
+	for _, got := range all {
+		if got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
