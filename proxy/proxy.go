@@ -69,6 +69,7 @@ type Proxy struct {
 	pool    sync.Pool // of *transaction
 
 	gate       gate         // what Enter admits
+	unheard    atomic.Int64 // records that were not acknowledged since one was
 	lent       atomic.Int64 // secret bytes of answers; see lend
 	sources    *buckets
 	principals *buckets
