@@ -16,6 +16,9 @@ const lineStart = `{"v":1,"id":"`
 // is appended to FILE.torn and cut off. A file whose first or last line is no record is refused and left as it is.
 func (s *FileSink) Open() (Tail, error) {
 	lock, err := lockFile(s.cfg.Path + lockSuffix)
+	if errors.Is(err, os.ErrNotExist) {
+		return Tail{}, fmt.Errorf("%w; make the folder for it first (mkdir -m 700 %s)", err, filepath.Dir(s.cfg.Path))
+	}
 	if err != nil {
 		return Tail{}, err
 	}
