@@ -42,6 +42,7 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 		ts[i] = p.begin(c, policy.Read)
 		ts[i].actFor(first.token)
 		ts[i].under(first.rules)
+		ts[i].limit.parent = first.bounded(ctx) // one deadline for all
 	}
 	defer func() {
 		for _, t := range ts {
@@ -66,6 +67,10 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 			it.Answer.Release()
 			it.Answer = Answer{}
 			it.Err = p.refuse(ctx, ts[i], fail(api.TooLarge, fmt.Sprintf("the batch is over %d bytes with this secret; ask for it apart", MaxBatchBytes)))
+		case !p.lend(&it.Answer):
+			it.Answer.Release()
+			it.Answer = Answer{}
+			it.Err = p.refuse(ctx, ts[i], overloaded())
 		default:
 			r := ReadRequest{Path: paths[i], Version: secret.Current}
 			p.describe(ts[i], mounts[i], r, &it.Answer)

@@ -57,8 +57,7 @@ func (b *buckets) take(key uint64, rate int, now time.Duration) (wait time.Durat
 	if !young {
 		full = s.old[key]
 	}
-	// A bucket that a greater rate filled holds no more than this rate allows.
-	full = max(min(full, now+time.Second), now)
+	full = max(full, now)
 	if wait = full + each - now - time.Second; wait > 0 {
 		return wait
 	}

@@ -23,6 +23,7 @@ type transaction struct {
 	rec   audit.Record
 	token *identity.Verified // nil before it is verified
 	rules *ruleSet           // what decides the request, from begin to end
+	limit deadline           // see bounded
 
 	generation uint64 // at which the path was decided
 }
@@ -50,6 +51,9 @@ func (p *Proxy) begin(c *Call, action policy.Action) *transaction {
 
 func (p *Proxy) end(t *transaction) {
 	t.rules.leave()
+	if !t.limit.end() {
+		return // its deadline may have been kept
+	}
 	*t = transaction{}
 	p.pool.Put(t)
 }

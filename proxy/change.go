@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -35,8 +36,7 @@ func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name strin
 		err = m.outbox.announce(ctx, name)
 	} else {
 		err = explained(err, secret.ErrConflict, secret.ErrTooLarge, secret.ErrInvalidSecret, secret.ErrUnsupported)
-		if !errors.Is(err, secret.ErrConflict) {
-			// It may have happened all the same: nothing cached can be relied on.
+		if !unchanged(err) {
 			m.outbox.forget(name)
 		}
 	}
@@ -63,4 +63,11 @@ func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name strin
 	}
 	done.intent = intent
 	return done, nil
+}
+
+// unchanged reports whether a change that failed with err has not happened, so that what is cached still holds and the last
+// good value stays, which is what an outage is survived with. Where it is false it may have happened all the same: a
+// silent upstream may have made it, and one that denied it, or found it too large, may have done a part before.
+func unchanged(err error) bool {
+	return errors.Is(err, guard.ErrWithheld) || errors.Is(err, secret.ErrConflict) || errors.Is(err, secret.ErrUnsupported)
 }

@@ -177,7 +177,7 @@ func TestAnnouncementsWithoutAnOutbox(t *testing.T) {
 	}
 }
 
-// What could not be announced is announced by the next request of anybody after the store is back.
+// What could not be announced is announced by a request of anybody, at most a check interval after the store is back.
 func TestLateAnnouncements(t *testing.T) {
 	h := newHarness(t, nil)
 	c := h.call(t, "read:** write:**")
@@ -191,6 +191,7 @@ func TestLateAnnouncements(t *testing.T) {
 		}
 	}
 	h.store.fail.Store(false)
+	h.clock.pass(time.Second, time.Second)
 	h.read(t, c, "two/KEY")
 	if got := subjects(t, h); !slices.Equal(got, []string{"one/KEY", "two/KEY"}) || len(h.vault.pending) != 0 {
 		t.Errorf("got facts %q and %d pending", got, len(h.vault.pending))

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -70,7 +71,7 @@ func (p *Proxy) current(ctx context.Context, t *transaction, mode Freshness, res
 
 // standing is current without the record.
 func (p *Proxy) standing(ctx context.Context, t *transaction, mode Freshness, restricted bool) *Error {
-	if err := p.fresh.check(ctx, mode, restricted); err != nil {
+	if err := p.fresh.check(t.bounded(ctx), mode, restricted); err != nil {
 		return because(err)
 	}
 	for _, o := range p.outbox {
@@ -181,6 +182,7 @@ func (p *Proxy) record(ctx context.Context, t *transaction) error {
 	if err := p.audit.Append(ctx, &t.rec); err != nil {
 		return p.unrecorded(ctx, t, err)
 	}
+	p.recorded(ctx)
 	return nil
 }
 
@@ -194,20 +196,30 @@ func (p *Proxy) recordRefusal(ctx context.Context, t *transaction) (id string, e
 	if id, err = p.audit.Refuse(ctx, &t.rec); err != nil {
 		return "", p.unrecorded(ctx, t, err)
 	}
+	p.recorded(ctx)
 	return id, nil
 }
 
 func (p *Proxy) unrecorded(ctx context.Context, t *transaction, err error) error {
 	e := because(err)
 	e.Decision = t.rec.ID
-	p.log.LogAttrs(ctx, levelFault, "audit record not acknowledged, so nothing is released", attrs("decision", t.rec.ID, "error", err.Error())...)
+	if p.unheard.Add(1) == 1 { // the others are counted: each caller learns of its own
+		p.log.LogAttrs(ctx, levelFault, "audit record not acknowledged, so nothing is released", attrs("decision", t.rec.ID, "error", err.Error())...)
+	}
 	return e
 }
 
-// upstreamTimeout bounds what an upstream is asked past the cache.
-const upstreamTimeout = 10 * time.Second
+// recorded ends what unrecorded began.
+func (p *Proxy) recorded(ctx context.Context) {
+	if p.unheard.Load() == 0 {
+		return
+	}
+	if n := p.unheard.Swap(0); n > 0 {
+		p.log.LogAttrs(ctx, slog.LevelInfo, "audit records are acknowledged again", slog.Int64("refused", n))
+	}
+}
 
 // detached is for what must not be left half done when a caller hangs up.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), upstreamTimeout)
+	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 }

@@ -121,6 +121,7 @@ type store struct {
 	state.Store
 	gate      atomic.Pointer[chan struct{}] // where not nil, reads wait until it is closed
 	reads     atomic.Int64
+	appends   atomic.Int64
 	fail      atomic.Bool
 	compacted atomic.Bool // for everything but the snapshot
 }
@@ -144,6 +145,7 @@ func (s *store) Since(ctx context.Context, seq uint64) ([]state.Fact, uint64, er
 }
 
 func (s *store) Append(ctx context.Context, f state.Fact) (uint64, error) {
+	s.appends.Add(1)
 	if s.fail.Load() {
 		return 0, state.ErrUnavailable
 	}

@@ -202,3 +202,16 @@ func TestSheddingKeepsCachedReads(t *testing.T) {
 		t.Errorf("when it is over: got %s", code)
 	}
 }
+
+// A caller is not forgotten when its generation of buckets becomes the old one, nor let through again.
+func TestBucketsAreRememberedForTwoGenerations(t *testing.T) {
+	b := proxy.NewBuckets()
+	k := b.Source("192.0.2.1")
+	b.Take(k, 1, time.Second)
+	for i := range proxy.MaxBuckets * 5 / 8 { // of half of which a generation consists
+		b.Take(b.Source("10."+strconv.Itoa(i>>16)+"."+strconv.Itoa(i>>8&255)+"."+strconv.Itoa(i&255)), 1, time.Second)
+	}
+	if b.Take(k, 1, time.Second) == 0 {
+		t.Error("it was forgotten with the young generation")
+	}
+}

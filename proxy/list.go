@@ -75,9 +75,8 @@ func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listin
 	if !p.room(t) {
 		return Listing{}, overloaded()
 	}
-	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
-	defer cancel()
-	streams, err := p.streams(ctx, t, r)
+	waiting := t.bounded(ctx)
+	streams, err := p.streams(waiting, t, r)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -85,7 +84,7 @@ func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listin
 	// Several mounts may yield one path, of which one is its mount: a cursor stands behind all of them or before.
 	before, last := "", ""
 	for t.rec.Result.Examined = 0; ; t.rec.Result.Examined++ {
-		s, err := smallest(ctx, streams)
+		s, err := smallest(waiting, streams)
 		if err != nil {
 			return Listing{}, err
 		}

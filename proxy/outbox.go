@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/cache"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
 )
@@ -23,7 +24,8 @@ type outbox struct {
 	wall     func() time.Time
 	keep     time.Duration // how long an invalidation can matter
 
-	owes atomic.Bool // an announcement failed and is to be made when the store is back
+	owes   atomic.Bool                  // an announcement failed and is to be made when the store is back
+	failed atomic.Pointer[cache.Moment] // when one that was tried again failed last
 
 	mu sync.Mutex // one drain at a time, so that a change is announced once
 }
@@ -74,12 +76,14 @@ func (o *outbox) announce(ctx context.Context, name string) error {
 
 // catchUp announces what could not be announced before. Its failure is not the failure of whoever comes by.
 func (o *outbox) catchUp(ctx context.Context) {
-	if !o.owes.CompareAndSwap(true, false) {
+	if !o.owes.Load() || o.fresh.within(o.failed.Load(), o.fresh.interval) || !o.owes.CompareAndSwap(true, false) {
 		return
 	}
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	if o.drain(ctx) != nil {
+		now := o.fresh.cache.Observe()
+		o.failed.Store(&now) // not every request need try
 		o.owes.Store(true)
 	}
 }

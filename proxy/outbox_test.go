@@ -127,3 +127,33 @@ func TestInvalidationsOutliveStaleValues(t *testing.T) {
 		t.Errorf("kept for %v, want %v", got, want)
 	}
 }
+
+// An announcement that fails again is tried once in each check interval, not by each request in turn.
+func TestAnnouncementsAreNotTriedByEveryRequest(t *testing.T) {
+	h := newHarness(t, nil)
+	c := h.call(t, "read:one/* write:one/*")
+	h.read(t, c, "one/KEY")
+	h.store.fail.Store(true)
+	if err := write(t, h, c, "one/OTHER", "new"); codeOf(t, err) != api.StateUnavailable {
+		t.Fatalf("got %v", err)
+	}
+	tried := func() int64 {
+		before := h.store.appends.Load()
+		for range 5 {
+			h.read(t, c, "one/KEY")
+		}
+		return h.store.appends.Load() - before
+	}
+	if n := tried(); n != 1 {
+		t.Errorf("5 requests tried %d times, want once", n)
+	}
+	h.clock.pass(time.Second, time.Second)
+	if n := tried(); n != 1 {
+		t.Errorf("an interval later 5 requests tried %d times, want once", n)
+	}
+	h.store.fail.Store(false)
+	h.clock.pass(time.Second, time.Second)
+	if n := tried(); n != 2 { // the path is mounted twice
+		t.Errorf("%d facts were appended when the store was back, want 2", n)
+	}
+}

@@ -68,7 +68,9 @@ type Proxy struct {
 	log     *slog.Logger
 	pool    sync.Pool // of *transaction
 
-	gate       gate // what Enter admits
+	gate       gate         // what Enter admits
+	unheard    atomic.Int64 // records that were not acknowledged since one was
+	lent       atomic.Int64 // secret bytes of answers; see lend
 	sources    *buckets
 	principals *buckets
 }

@@ -39,10 +39,14 @@ type Answer struct {
 	Unchanged bool // the caller holds it already: send no value
 
 	entry cache.Handle
+	loan  loan
 }
 
 // Release gives the bytes back.
-func (a *Answer) Release() { a.entry.Release() }
+func (a *Answer) Release() {
+	a.entry.Release()
+	a.loan.end()
+}
 
 // Read decides, fetches, records, and only then releases one secret.
 func (p *Proxy) Read(ctx context.Context, c *Call, r ReadRequest) (Answer, error) {
@@ -95,6 +99,10 @@ func (p *Proxy) answer(ctx context.Context, t *transaction, r ReadRequest) (Answ
 		return Answer{}, err
 	}
 	a, err := p.fetch(ctx, t, m, r)
+	if err == nil && !p.lendLarge(&a) {
+		a.Release()
+		err = overloaded()
+	}
 	if err != nil {
 		e := because(err)
 		t.rec.Cache.State, t.rec.Cache.Age = e.Cache, e.Age
@@ -121,7 +129,7 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 	if !p.room(t) && !p.cache.Has(key, ttl) {
 		return Answer{}, overloaded()
 	}
-	entry, err := p.cache.Get(ctx, key, ttl, m.load)
+	entry, err := p.cache.Get(t.bounded(ctx), key, ttl, m.load)
 	if err != nil {
 		return Answer{}, err
 	}

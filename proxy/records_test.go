@@ -1,13 +1,16 @@
 package proxy_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -179,4 +182,32 @@ func TestWhatThePolicySees(t *testing.T) {
 	if got := h.judge.last.Load().Version; got != "" {
 		t.Errorf("without a version the policy sees %q, want none", got)
 	}
+}
+
+// While the audit log is down the log of the program says so once, and afterwards how many were refused.
+func TestALogThatIsDownIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		h := newHarness(t, func(c *proxy.Config) { c.Logger = slog.New(slog.NewTextHandler(&out, nil)) })
+		c := h.call(t, "read:one/*")
+		for range 2 {
+			out.Reset()
+			h.sink.Fail(errors.New("disk full"), 0)
+			for range 5 {
+				if _, code := h.read(t, c, "one/KEY"); code != api.AuditUnavailable {
+					t.Errorf("got %q", code)
+				}
+			}
+			h.sink.Fail(nil, 0)
+			time.Sleep(3 * time.Second) // until the log has tried again
+			for range 2 {
+				if _, code := h.read(t, c, "one/KEY"); code != "" {
+					t.Errorf("afterwards: got %q", code)
+				}
+			}
+			if down, up := strings.Count(out.String(), "not acknowledged"), strings.Count(out.String(), "refused=5"); down != 1 || up != 1 {
+				t.Errorf("got\n%s\nwant that it is down once, and that 5 were refused", out.String())
+			}
+		}
+	})
 }

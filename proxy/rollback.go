@@ -32,7 +32,7 @@ func (p *Proxy) Rollback(ctx context.Context, c *Call, path secret.Path, to secr
 	if !p.room(t) {
 		return Written{}, p.refuse(ctx, t, overloaded())
 	}
-	w, err := m.restore(ctx, name, to)
+	w, err := m.restore(t.bounded(ctx), name, to)
 	if err != nil {
 		return Written{}, p.refuse(ctx, t, because(err))
 	}
@@ -55,8 +55,6 @@ func (p *Proxy) Rollback(ctx context.Context, c *Call, path secret.Path, to secr
 
 // restore prepares the write that makes version v of the object current again. The caller wipes its secret.
 func (m *mount) restore(ctx context.Context, name string, v secret.Version) (secret.Write, error) {
-	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
-	defer cancel()
 	// The current version first: where another one is written from here on, the write will see a conflict, also when
 	// "previous" has come to mean another version.
 	now, err := m.reader.Read(ctx, name, secret.Current)

@@ -54,7 +54,7 @@ func (p *Proxy) overtaken(ctx context.Context, t *transaction, a *Answer) bool {
 		return true
 	}
 	// Nobody can have a younger value than one that was just read.
-	bound := max(m.TTL.Hard, upstreamTimeout)
+	bound := max(m.TTL.Hard, requestTimeout)
 	switch cache.State(a.State) {
 	case cache.Hit:
 		bound = m.TTL.Hard

@@ -159,3 +159,52 @@ func TestGuardedWrite(t *testing.T) {
 	h.mended()
 	must(t, write(t, h, c, "one/KEY", "new"))
 }
+
+// A write that the open breaker keeps from the upstream has not happened: it does not cost the value that the outage is
+// survived with. One that the upstream did not answer may have.
+func TestWithheldWriteKeepsTheStaleValue(t *testing.T) {
+	h := newHarness(t, func(c *proxy.Config) {
+		lenient(c)
+		g, err := guard.New(guard.Config{Mono: c.Mono, Failures: 1, Attempts: 1})
+		must(t, err)
+		for i := range c.Mounts {
+			c.Mounts[i].Guard = g
+		}
+	})
+	c := h.call(t, "read:one/* write:one/*")
+	h.vault.set("a/OTHER", canary)
+	h.read(t, c, "one/OTHER")
+	h.read(t, c, "one/KEY")
+	h.broken(secret.ErrUnavailable)
+	if err := write(t, h, c, "one/OTHER", "new"); codeOf(t, err) != api.UpstreamError { // opens the breaker
+		t.Fatalf("got %v, want upstream_error", err)
+	}
+	if v, _ := h.read(t, c, "one/OTHER"); v != "" {
+		t.Errorf("after a write that may have happened: got %q", v)
+	}
+	if err := write(t, h, c, "one/KEY", "new"); codeOf(t, err) != api.UpstreamError {
+		t.Fatalf("got %v, want upstream_error", err)
+	}
+	if v, code := h.read(t, c, "one/KEY"); v != canary {
+		t.Errorf("after a write that was withheld: got %q, want the stale value", code)
+	}
+}
+
+// Of what the upstream answers with, only what leaves no doubt keeps the value.
+func TestRefusedWriteForgets(t *testing.T) {
+	for err, keeps := range map[error]bool{
+		secret.ErrConflict: true, secret.ErrUnsupported: true,
+		secret.ErrDenied: false, secret.ErrTooLarge: false, secret.ErrTimeout: false, secret.ErrUnavailable: false,
+	} {
+		h := newHarness(t, lenient)
+		c := h.call(t, "read:one/* write:one/*")
+		h.read(t, c, "one/KEY")
+		h.broken(err)
+		if write(t, h, c, "one/KEY", "new") == nil {
+			t.Fatal("the write succeeds")
+		}
+		if v, code := h.read(t, c, "one/KEY"); (v == canary) != keeps {
+			t.Errorf("%v: got %q, want the value: %v", err, code, keeps)
+		}
+	}
+}

@@ -30,7 +30,7 @@ func (p *Proxy) Versions(ctx context.Context, c *Call, path secret.Path) (Histor
 	if !p.room(t) {
 		return History{}, p.refuse(ctx, t, overloaded())
 	}
-	all, err := m.versions(ctx, path)
+	all, err := m.versions(t.bounded(ctx), path)
 	if err != nil {
 		return History{}, p.refuse(ctx, t, because(err))
 	}
@@ -42,8 +42,6 @@ func (p *Proxy) Versions(ctx context.Context, c *Call, path secret.Path) (Histor
 }
 
 func (m *mount) versions(ctx context.Context, path secret.Path) ([]secret.VersionInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
-	defer cancel()
 	key, err := m.key(path, secret.Current)
 	if err != nil {
 		return nil, err

@@ -58,6 +58,7 @@ type App struct {
 	mu     sync.Mutex // held by a reload, so that there is one at a time
 	config *config.Config
 	policy *wasm.Chain
+	native *boundListener // nil where it is not open
 
 	copying sync.Mutex // held by a backup, so that there is one at a time
 }

@@ -14,19 +14,41 @@ import (
 const (
 	connectionsPerRequest = 4
 	leastConnections      = 64
+	// ownDescriptors are left to the vault, the logs and the connections to upstreams. Whoever hoards connections must not
+	// keep the audit log from beginning a new file.
+	ownDescriptors = 128
 )
 
-func (a *App) maxConnections() int {
-	return max(leastConnections, connectionsPerRequest*int(a.inFlight.Load()))
+// maxConnections is how many connections one listener may have open.
+func (s *Server) maxConnections() int {
+	wanted := max(leastConnections, connectionsPerRequest*int(s.app.inFlight.Load()))
+	if s.descriptors == 0 || wanted <= s.descriptors {
+		return wanted
+	}
+	s.few.Do(func() {
+		s.app.log.Warn("the limit of open files permits fewer connections than limits.max_in_flight; raise it (ulimit -n)",
+			"connections", s.descriptors, "wanted", wanted)
+	})
+	return s.descriptors
+}
+
+// connectionsEach shares what the process may open, 0 being no limit, between the listeners.
+func connectionsEach(descriptors, listeners int) int {
+	if descriptors == 0 {
+		return 0
+	}
+	return max(1, (descriptors-min(ownDescriptors, descriptors/2))/listeners)
 }
 
 // boundListener bounds the open connections. At the bound a new one takes the place of the one that has been idle
 // longest, so that whoever hoards connections does not keep others out; where none is idle the new one is closed at once.
+// A connection is idle until its first request has arrived, and between two.
 type boundListener struct {
 	net.Listener
 	most  func() int
 	start time.Time
 	log   *slog.Logger
+	era   atomic.Uint64 // counts retirements
 
 	mu     sync.Mutex
 	open   map[*boundConn]struct{}
@@ -37,6 +59,7 @@ type boundListener struct {
 type boundConn struct {
 	net.Conn
 	from *boundListener
+	era  uint64       // of from, when it was accepted
 	idle atomic.Int64 // since start, when it became idle; 0 while it is not
 	once sync.Once
 }
@@ -52,7 +75,7 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		b := &boundConn{Conn: c, from: l}
+		b := &boundConn{Conn: c, from: l, era: l.era.Load()}
 		victim, ok := l.admit(b)
 		if victim != nil {
 			_ = victim.Close()
@@ -71,13 +94,14 @@ func (l *boundListener) admit(b *boundConn) (victim *boundConn, ok bool) {
 	if len(l.open) >= l.most() {
 		if now := time.Since(l.start); now-l.warned > time.Minute {
 			l.warned = now
-			l.log.Warn("as many connections are open as limits.max_in_flight permits; idle ones are closed for new ones", "open", len(l.open))
+			l.log.Warn("as many connections are open as may be; idle ones are closed for new ones", "open", len(l.open))
 		}
 		if victim = l.longestIdleLocked(); victim == nil {
 			return nil, false // every one is in use, or the one that was not is again
 		}
 		delete(l.open, victim)
 	}
+	b.idle.Store(l.sinceStart()) // no request has come yet
 	l.open[b] = struct{}{}
 	return victim, true
 }
@@ -95,6 +119,22 @@ func (l *boundListener) longestIdleLocked() (longest *boundConn) {
 	return longest
 }
 
+// retire closes the connections that are open: idle ones now, those in use after their answer.
+func (l *boundListener) retire() {
+	l.era.Add(1)
+	var idle []*boundConn
+	l.mu.Lock()
+	for c := range l.open {
+		if since := c.idle.Load(); since > 0 && c.idle.CompareAndSwap(since, 0) {
+			idle = append(idle, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range idle {
+		_ = c.Close()
+	}
+}
+
 // Close implements net.Conn.
 func (c *boundConn) Close() error {
 	c.once.Do(func() {
@@ -105,6 +145,8 @@ func (c *boundConn) Close() error {
 	return c.Conn.Close()
 }
 
+func (l *boundListener) sinceStart() int64 { return max(1, int64(time.Since(l.start))) }
+
 // connState is the http.Server's hook that says which connections are idle: those between two requests.
 func (l *boundListener) connState(c net.Conn, s http.ConnState) {
 	if t, ok := c.(*tls.Conn); ok {
@@ -114,7 +156,10 @@ func (l *boundListener) connState(c net.Conn, s http.ConnState) {
 	switch {
 	case !ok:
 	case s == http.StateIdle:
-		b.idle.Store(max(1, int64(time.Since(l.start))))
+		b.idle.Store(l.sinceStart())
+		if b.era != l.era.Load() {
+			_ = b.Close()
+		}
 	case s == http.StateActive:
 		b.idle.Store(0)
 	}

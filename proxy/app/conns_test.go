@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 )
 
@@ -75,31 +76,82 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 
 // Connections in use are never closed for new ones; those are closed instead.
 func TestConnectionsAreBounded(t *testing.T) {
-	s := proxytest.NewServer(t, proxytest.Options{Document: proxytest.Document + "limits: {max_in_flight: 1}\n"})
-	address := listening(t, s).NativeAddr().String()
-	var busy []net.Conn
-	for range leastConnections {
-		c := dial(t, address)
-		if _, err := c.Write([]byte("GET /healthz HTTP/1.1\r\nHost: k\r\n")); err != nil { // and no end
+	const most = 3
+	opened, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, state := app.BoundListener(opened, most)
+	entered, leave, gone := make(chan struct{}, most), make(chan struct{}), make(chan struct{}, most)
+	server := &http.Server{
+		ReadHeaderTimeout: proxytest.Patience,
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			entered <- struct{}{}
+			select {
+			case <-leave:
+			case <-r.Context().Done():
+			}
+		}),
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if state(c, s); s == http.StateClosed {
+				gone <- struct{}{}
+			}
+		},
+	}
+	go func() { _ = server.Serve(ln) }()
+	t.Cleanup(func() { _ = server.Close() })
+	begin := func() net.Conn {
+		c := dial(t, ln.Addr().String())
+		if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: k\r\n\r\n")); err != nil {
 			t.Fatal(err)
 		}
-		busy = append(busy, c)
+		<-entered
+		return c
 	}
-	if c := dial(t, address); !closed(c) {
+	busy := []net.Conn{begin(), begin(), begin()}
+	if c := dial(t, ln.Addr().String()); !closed(c) {
 		t.Error("one connection too many is open")
 	}
 	_ = busy[1].Close() // in the middle of its request
-	for deadline := time.Now().Add(proxytest.Patience); !ask(dial(t, address)); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the place of a closed connection is not free")
-		}
-	}
-	if _, err := busy[0].Write([]byte("\r\n")); err != nil {
-		t.Fatal(err)
-	}
+	<-gone
+	begin()
+	close(leave)
 	resp, err := http.ReadResponse(bufio.NewReader(busy[0]), nil)
 	if err != nil || resp.StatusCode != 200 {
 		t.Fatalf("a connection in use was closed: %v", err)
 	}
 	_ = resp.Body.Close()
+}
+
+// Neither do connections on which no request has come, or half of one, keep anybody out.
+func TestSilentConnectionsMakeRoom(t *testing.T) {
+	for name, sent := range map[string]string{"nothing": "", "half a request": "GET /healthz HTTP/1.1\r\nHost: k\r\n"} {
+		s := proxytest.NewServer(t, proxytest.Options{Document: proxytest.Document + "limits: {max_in_flight: 1}\n"})
+		address := listening(t, s).NativeAddr().String()
+		for range leastConnections {
+			if _, err := dial(t, address).Write([]byte(sent)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			if !ask(dial(t, address)) {
+				t.Errorf("%s: a new connection is not answered", name)
+			}
+		}
+	}
+}
+
+// Slow clients are given up: headers take 5 s at most, a request 10, its answer as long again, a pause 120.
+func TestSlowClientsAreGivenUp(t *testing.T) {
+	s := proxytest.NewServer(t, proxytest.Options{})
+	want := [4]time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 120 * time.Second}
+	all := listening(t, s).Timeouts()
+	if len(all) != 2 {
+		t.Fatalf("%d listeners", len(all))
+	}
+	for _, got := range all {
+		if got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
 }

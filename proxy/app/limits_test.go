@@ -2,12 +2,14 @@ package app_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 )
@@ -130,5 +132,31 @@ func TestSlowClientsTakeNoPlaces(t *testing.T) {
 		if err != nil || resp.StatusCode != 200 {
 			t.Errorf("slow client %d, when it is done: got %v, %v", i, resp, err)
 		}
+	}
+}
+
+// The limits of an upstream bound what is asked of it, of the embedded vault too.
+func TestUpstreamsAreLimited(t *testing.T) {
+	doc := strings.Replace(proxytest.Document, `key: "file:keys/master.key"`, `key: "file:keys/master.key", limits: {rate: 1}`, 1)
+	s := proxytest.NewServer(t, proxytest.Options{Document: doc, Mono: func() time.Duration { return time.Hour }})
+	token := proxytest.Issuer(s.Config)(t, map[string]string{"scope": "list:web/production/**"})
+	for i, want := range []int{200, 502} {
+		ctx, cancel := context.WithCancel(t.Context())
+		if i > 0 { // there is less time than it takes until the vault may be asked again
+			ctx, cancel = context.WithTimeout(ctx, 900*time.Millisecond)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://in-process.invalid/v1/secrets?prefix=web/production", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := s.App.InProcess().RoundTrip(req)
+		cancel()
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("list %d: got %v, %v, want %d", i+1, resp, err, want)
+		}
+	}
+	if got := s.App.Proxy.Stats().Upstreams["local"]; got.Limited != 1 || got.Attempts != 1 {
+		t.Errorf("%+v, want one request and one that found no room", got)
 	}
 }

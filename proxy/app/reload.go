@@ -50,7 +50,11 @@ func (a *App) Reload(ctx context.Context, c *config.Config) (err error) {
 		return errors.Join(err, r.policy.Close(context.WithoutCancel(ctx)))
 	}
 	if certificates != nil {
-		a.tls.Store(certificates)
+		old := a.tls.Swap(certificates)
+		if a.native != nil && !old.ClientCAs.Equal(certificates.ClientCAs) {
+			// Whoever an authority that is gone vouched for does not stay.
+			a.native.retire()
+		}
 	}
 	if a.options.Level != nil {
 		a.options.Level.Set(level)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/httpapi"
@@ -31,6 +32,9 @@ type Server struct {
 	lns     []net.Listener
 	native  net.Listener
 	admin   net.Listener
+
+	descriptors int // connections that each listener has descriptors for; 0: no limit
+	few         sync.Once
 }
 
 // Listen opens every configured listener, so that a port in use is an error before anything is served.
@@ -42,7 +46,11 @@ func (a *App) Listen() (*Server, error) {
 		// The network would take "" for any port on every address of the machine.
 		return nil, fmt.Errorf("%s: it is off, and a server has nothing else to serve; give HOST:PORT", nativeKey)
 	}
-	s := &Server{app: a}
+	listeners := 1
+	if l.Admin != "" {
+		listeners++
+	}
+	s := &Server{app: a, descriptors: connectionsEach(descriptors(), listeners)}
 	if l.Native.TLS != nil {
 		c, err := a.builder(a.config).serverTLS()
 		if err != nil {
@@ -68,9 +76,10 @@ func (s *Server) open(key, address string, h http.Handler) (net.Listener, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: listening on %s: %w; stop what holds it or choose another address", key, address, err)
 	}
-	bound := newBoundListener(ln, s.app.maxConnections, s.app.log)
+	bound := newBoundListener(ln, s.maxConnections, s.app.log)
 	ln = bound
 	if key == nativeKey && s.app.tls.Load() != nil {
+		s.app.native = bound
 		ln = tls.NewListener(ln, s.app.listenerTLS())
 	}
 	s.lns = append(s.lns, ln)

@@ -125,3 +125,25 @@ func TestWatchReloads(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// Every file that a reload reads is looked at.
+func TestSourceLooksAtEveryFile(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t, "ca")
+	_, _, cert, key := certificate(t, ca, "server.test")
+	for name, text := range map[string]string{"cert.pem": cert, "key.pem": key, "clients.pem": ca.pem} {
+		write(t, dir, name, text)
+	}
+	proxytest.WriteDocument(t, dir, tlsDocument("cert: file:cert.pem, key: file:key.pem, client_ca: file:clients.pem"))
+	for _, name := range []string{devdir.ConfigFile, "cert.pem", "key.pem", "clients.pem", "keys/signing.pem", "keys/jwks.json"} {
+		s := source(t, dir)
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, name, string(text)+"\n")
+		if !settles(t, s) {
+			t.Errorf("a change of %s is not seen", name)
+		}
+	}
+}

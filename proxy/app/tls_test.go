@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,9 +10,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -192,8 +196,12 @@ func TestClientCertificates(t *testing.T) {
 	good, foreign := with(clients), with(others)
 	check := func(name string, c *http.Client, want bool) {
 		t.Helper()
-		if _, err := health(t, c, url); (err == nil) != want {
+		state, err := health(t, c, url)
+		if (err == nil) != want {
 			t.Errorf("%s: got %v", name, err)
+		}
+		if err == nil && state.DidResume {
+			t.Errorf("%s: a session was resumed, and the certificate not looked at", name)
 		}
 	}
 	for range 2 {
@@ -212,4 +220,66 @@ func TestClientCertificates(t *testing.T) {
 		t.Error("authorities without a certificate were taken")
 	}
 	check("a client, after authorities were refused", foreign, true)
+}
+
+// Who was let in by an authority that is replaced is not served on: what is under way is answered, and no more.
+func TestReplacedAuthoritiesEndConnections(t *testing.T) {
+	ca, clients, others := newAuthority(t, "ca"), newAuthority(t, "clients"), newAuthority(t, "others")
+	_, _, certPEM, keyPEM := certificate(t, ca, "server.test")
+	_, _, clientPEM, clientKey := certificate(t, clients, "client.test")
+	pair, err := tls.X509KeyPair([]byte(clientPEM), []byte(clientKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, dir, "cert.pem", certPEM)
+	write(t, dir, "key.pem", keyPEM)
+	write(t, dir, "clients.pem", clients.pem)
+	doc := tlsDocument("cert: file:cert.pem, key: file:key.pem, client_ca: file:clients.pem")
+	s := proxytest.NewServer(t, proxytest.Options{Dir: dir, Document: doc})
+	address := listening(t, s).NativeAddr().String()
+	tlsConfig := caller(ca, pair).Transport.(*http.Transport).TLSClientConfig
+	tlsConfig.ServerName = "127.0.0.1"
+	answered := func(in *bufio.Reader, want int) {
+		t.Helper()
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil || resp.StatusCode != want {
+			t.Fatalf("got %v, %v, want %d", resp, err, want)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+	}
+	idle, busy := tls.Client(dial(t, address), tlsConfig), tls.Client(dial(t, address), tlsConfig)
+	fromIdle, fromBusy := bufio.NewReader(idle), bufio.NewReader(busy)
+	send := func(c net.Conn, text string) {
+		t.Helper()
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const healthz = "GET /healthz HTTP/1.1\r\nHost: k\r\n\r\n"
+	const put = "PUT /v1/secrets/web/preview/K HTTP/1.1\r\nHost: k\r\nContent-Type: application/json\r\nContent-Length: 13\r\nExpect: 100-continue\r\n\r\n"
+	for range 2 {
+		send(idle, healthz)
+		answered(fromIdle, 200)
+	}
+	send(busy, put)
+	answered(fromBusy, 100) // it is being served
+
+	if err := reload(t, s, doc); err != nil {
+		t.Fatal(err)
+	}
+	send(idle, healthz) // the authorities are the same
+	answered(fromIdle, 200)
+	write(t, dir, "clients.pem", others.pem)
+	if err := reload(t, s, doc); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fromIdle.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("an idle connection: %v, want it closed", err)
+	}
+	send(busy, `{"value":"x"}`)
+	answered(fromBusy, 401)
+	if _, err := fromBusy.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a connection that was in use, after its answer: %v, want it closed", err)
+	}
 }

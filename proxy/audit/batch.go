@@ -178,6 +178,7 @@ func (l *Log) lead(b *batch) error {
 // settle tells everybody who waits for b. After a failure the place of the log's end is unknown: all that was encoded
 // after the last acknowledged record is refused, and the next batch begins a new place.
 func (l *Log) settle(b *batch, err error) {
+	full := err == nil && l.cfg.Sink.Full()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = time.Time{}
@@ -188,7 +189,7 @@ func (l *Log) settle(b *batch, err error) {
 		}
 		l.acked = b.last
 		if l.pending == nil || !l.pending.reopen {
-			l.full = l.cfg.Sink.Full()
+			l.full = full
 		}
 		b.finish(nil)
 		l.recycleLocked(b)

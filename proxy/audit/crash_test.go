@@ -180,3 +180,25 @@ func TestFileFull(t *testing.T) {
 		t.Errorf("got %+v, want one failure, two files and a seal", r)
 	}
 }
+
+// Starts that find no room for a torn line leave no part of it behind, however many there are, and lose nothing.
+func TestTornLineWithoutRoom(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	closeLog(t, newLog(t, fileSink(t, path, audit.Process)))
+	const before = "what was torn before\n"
+	torn := strings.Repeat("x", 2*fsizeFull)
+	put(t, path, read(t, path)+torn)
+	put(t, path+".torn", before)
+	for range 2 {
+		if err := childCommand(t, path, fsizeEnv+"=1").Run(); err == nil {
+			t.Fatal("a log was opened whose torn line has no room")
+		}
+		if got := read(t, path+".torn"); got != before {
+			t.Errorf("%d bytes are left beside the log, want %d", len(got), len(before))
+		}
+	}
+	closeLog(t, newLog(t, fileSink(t, path, audit.Process)))
+	if got := read(t, path+".torn"); got != before+torn {
+		t.Errorf("%d bytes are kept, want %d", len(got), len(before+torn))
+	}
+}

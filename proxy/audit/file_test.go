@@ -209,3 +209,12 @@ func TestNewFileSinkRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A folder that is missing is said to be, with what to do.
+func TestMissingFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	s := fileSink(t, filepath.Join(dir, "audit.jsonl"), audit.Process)
+	if _, err := s.Open(); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "mkdir -m 700 "+dir) {
+		t.Errorf("Open = %v, want what to do", err)
+	}
+}

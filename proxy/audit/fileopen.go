@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 )
 
 // lineStart is how every line of this log begins.
@@ -15,6 +16,9 @@ const lineStart = `{"v":1,"id":"`
 // is appended to FILE.torn and cut off. A file whose first or last line is no record is refused and left as it is.
 func (s *FileSink) Open() (Tail, error) {
 	lock, err := lockFile(s.cfg.Path + lockSuffix)
+	if errors.Is(err, os.ErrNotExist) {
+		return Tail{}, fmt.Errorf("%w; make the folder for it first (mkdir -m 700 %s)", err, filepath.Dir(s.cfg.Path))
+	}
 	if err != nil {
 		return Tail{}, err
 	}
@@ -54,6 +58,18 @@ func (s *FileSink) open() (Tail, error) {
 	s.size = whole
 	s.prune()
 	return tail, s.syncDir()
+}
+
+// syncDir makes names as durable as contents.
+func (s *FileSink) syncDir() error {
+	if s.cfg.Durability != Strict {
+		return nil
+	}
+	d, err := os.Open(filepath.Dir(s.cfg.Path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // finishReplace completes a Reopen that the process did not survive. While the current file exists nothing in the new one
@@ -147,14 +163,22 @@ func afterLastNewline(f io.ReaderAt, end, most int64) (int64, error) {
 	return 0, nil
 }
 
-// moveTorn copies before it cuts: a crash in between leaves the bytes twice, never nowhere.
+// moveTorn copies before it cuts: a crash in between leaves the bytes twice, never nowhere. A copy that fails is taken back,
+// so that a disk that is full at every start does not fill further.
 func (s *FileSink) moveTorn(f *os.File, from, n int64) error {
 	torn, err := os.OpenFile(s.cfg.Path+tornSuffix, os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
 	if err != nil {
 		return err
 	}
+	before, err := torn.Seek(0, io.SeekEnd)
+	if err != nil {
+		return errors.Join(err, torn.Close())
+	}
 	_, err = io.Copy(torn, io.NewSectionReader(f, from, n))
-	if err := errors.Join(err, torn.Sync(), torn.Close()); err != nil {
+	if err = errors.Join(err, torn.Sync()); err != nil {
+		err = errors.Join(err, torn.Truncate(before))
+	}
+	if err := errors.Join(err, torn.Close()); err != nil {
 		return err
 	}
 	if err := f.Truncate(from); err != nil {

@@ -43,6 +43,7 @@ type FileSink struct {
 	lock *os.File
 	file *os.File // nil before Open and after a failed Reopen
 	size int64    // of file
+	next next
 }
 
 // NewFileSink checks cfg. It does not touch the file system: Open does.
@@ -80,11 +81,6 @@ func (s *FileSink) Write(batch []byte) error {
 	return nil
 }
 
-// Full reports whether the current file has reached Retention.Rotate.
-func (s *FileSink) Full() bool {
-	return s.cfg.Retention.Rotate > 0 && s.size >= s.cfg.Retention.Rotate
-}
-
 // put relies on os.File.Write, which goes on after a short write until all is written or an error stands.
 func (s *FileSink) put(f *os.File, batch []byte) error {
 	if _, err := f.Write(batch); err != nil {
@@ -94,64 +90,6 @@ func (s *FileSink) put(f *os.File, batch []byte) error {
 		return f.Sync()
 	}
 	return nil
-}
-
-// Reopen writes batch to a file of its own first; only when that worked does it take the place of the current one, which
-// is renamed. So a disk that is full leaves no trail of empty files.
-func (s *FileSink) Reopen(batch []byte) error {
-	_ = s.closeFile() // its error says no more than the failed write did
-	f, err := s.begin(batch)
-	if err != nil {
-		return fmt.Errorf("beginning a new audit log: %w", err)
-	}
-	if err := s.replace(); err != nil {
-		_ = f.Close()
-		return fmt.Errorf("beginning a new audit log: %w", err)
-	}
-	s.file, s.size = f, int64(len(batch))
-	s.prune()
-	return nil
-}
-
-func (s *FileSink) begin(batch []byte) (*os.File, error) {
-	name := s.cfg.Path + newSuffix
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.put(f, batch); err != nil {
-		_ = f.Close()
-		_ = os.Remove(name)
-		return nil, err
-	}
-	return f, nil
-}
-
-// replace may stop half way: Open and the next Reopen take up either state.
-func (s *FileSink) replace() error {
-	aside, err := asideName(s.cfg.Path, s.cfg.Wall())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(s.cfg.Path, aside); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Rename(s.cfg.Path+newSuffix, s.cfg.Path); err != nil {
-		return err
-	}
-	return s.syncDir()
-}
-
-// syncDir makes names as durable as contents.
-func (s *FileSink) syncDir() error {
-	if s.cfg.Durability != Strict {
-		return nil
-	}
-	d, err := os.Open(filepath.Dir(s.cfg.Path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func (s *FileSink) closeFile() error {
@@ -166,6 +104,7 @@ func (s *FileSink) closeFile() error {
 // Close closes the file and lets another process have the log.
 func (s *FileSink) Close() error {
 	err := s.closeFile()
+	s.next.drop()
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 		s.lock = nil

@@ -310,3 +310,25 @@ func TestRefusalsConcurrently(t *testing.T) {
 	}
 	verify(t, m.Sources())
 }
+
+// An aggregate that could not be begun stands for nobody: whoever comes next is recorded anew.
+func TestRefusalsAfterAnAggregateThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m audittest.Memory
+		l := newLog(t, &m)
+		const listed = 50
+		for range listed {
+			refuse(t, l, "192.0.2.1", "token_invalid")
+		}
+		m.Fail(errDisk, 0)
+		if _, err := l.Refuse(context.Background(), refusal("192.0.2.1", "token_invalid")); !errors.Is(err, audit.ErrUnavailable) {
+			t.Errorf("Refuse = %v, want ErrUnavailable", err)
+		}
+		m.Fail(nil, 0)
+		refuse(t, l, "192.0.2.1", "token_invalid")
+		closeLog(t, l)
+		if got := tallyOf(t, &m); got.listed != listed+1 || got.begun != 0 {
+			t.Errorf("got %+v, want %d with records of their own", got, listed+1)
+		}
+	})
+}

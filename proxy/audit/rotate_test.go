@@ -331,3 +331,42 @@ func TestPosition(t *testing.T) {
 		}
 	}
 }
+
+// A full file is better than none: where the next one cannot be opened the log goes on, says so once, and tries again.
+func TestRotationThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "audit.jsonl")
+		var out bytes.Buffer
+		l := rotatingLog(t, path, 0, slog.New(slog.NewTextHandler(&out, nil)))
+		inTheWay := path + ".new"
+		if err := os.Mkdir(inTheWay, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		const records = 60
+		for range records {
+			appendOne(t, l)
+		}
+		time.Sleep(20 * time.Second) // it is tried again, and fails again
+		appendOne(t, l)
+		if err := l.Healthy(); err != nil {
+			t.Error(err)
+		}
+		if files, err := audit.Files(path); err != nil || len(files) != 1 {
+			t.Errorf("%v, %v; want the one file that can be written", files, err)
+		}
+		if err := os.Remove(inTheWay); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		appendOne(t, l) // finds that there can be a new file
+		appendOne(t, l) // begins it
+		closeLog(t, l)
+		if failed, back := strings.Count(out.String(), "cannot be opened"), strings.Count(out.String(), "again"); failed != 1 || back != 1 {
+			t.Errorf("the log of the program says\n%s", out.String())
+		}
+		files, r, err := audit.VerifyLog(path, audit.Retention{}, audit.VerifyOptions{PublicKey: audittest.PublicKey()})
+		if err != nil || len(files) != 2 || r.Rotations != 1 || r.Failures != 0 || !r.Sealed {
+			t.Errorf("got %+v of %d files, %v", r, len(files), err)
+		}
+	})
+}

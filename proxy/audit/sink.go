@@ -16,8 +16,9 @@ type Sink interface {
 	// one with batch, whose first line is a birth record. It never writes to what failed. It returns nil once batch is
 	// acknowledged; after an error it is called again later with another batch.
 	Reopen(batch []byte) error
-	// Full reports whether the log should go on in a new place. It is asked after each batch that was acknowledged; Reopen
-	// then comes with one of the next two batches. It must not block.
+	// Full reports whether the log should go on in a new place, and can as far as the sink knows: a place that is more than
+	// full but can be written is better than none. It is asked after each batch that was acknowledged; Reopen then comes
+	// with one of the next two batches.
 	Full() bool
 	// Close releases the sink. What was acknowledged stays so.
 	Close() error

@@ -18,6 +18,8 @@ import (
 const (
 	firstBodyBytes   = 4 << 10
 	allBodyBytes     = 64 << 20
+	largeBodyBytes   = 64 << 10             // from here on a body is large,
+	largeBodiesBytes = allBodyBytes / 4 * 3 // and these leave room for others
 	retryAfterBodies = time.Second
 )
 
@@ -36,8 +38,11 @@ func (b *body) free() {
 
 // hold makes room for n bytes in all and moves what is there, wiping where it was.
 func (b *body) hold(n int) error {
-	grown := int64(n) - b.held
-	if b.native.bodies.Add(grown) > allBodyBytes {
+	grown, most := int64(n)-b.held, int64(allBodyBytes)
+	if n > largeBodyBytes {
+		most = largeBodiesBytes
+	}
+	if b.native.bodies.Add(grown) > most {
 		b.native.bodies.Add(-grown)
 		return &proxy.Error{Code: api.Overloaded, Message: "too many large requests at once; try again", RetryAfter: retryAfterBodies}
 	}

@@ -28,6 +28,8 @@ var (
 	ErrOpen = fmt.Errorf("%w: it failed repeatedly and is left alone for a moment", secret.ErrUnavailable)
 	// ErrLimited: the configured limits of the upstream leave no room before the deadline.
 	ErrLimited = fmt.Errorf("%w: the limits set for it leave no room", secret.ErrThrottled)
+	// ErrWithheld is wrapped besides where the upstream was not asked for a change: it has not happened.
+	ErrWithheld = errors.New("the upstream was not asked")
 )
 
 // Config bounds what is asked of one upstream. The zero value limits nothing but tries again and breaks, with the
@@ -127,7 +129,10 @@ func (g *Guard) Do(ctx context.Context, f func(context.Context) error) error {
 	if g == nil {
 		return f(ctx)
 	}
-	_, err := g.attempt(ctx, 0, f)
+	how, err := g.attempt(ctx, 0, f)
+	if how == withheld {
+		err = fmt.Errorf("%w: %w", ErrWithheld, err)
+	}
 	return err
 }
 

@@ -403,3 +403,19 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// A caller who leaves tells nothing of the upstream.
+func TestCallersWhoLeaveDoNotOpen(t *testing.T) {
+	g, err := guard.New(guard.Config{Failures: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_ = g.Do(ctx, func(ctx context.Context) error {
+		cancel()
+		return ctx.Err()
+	})
+	if got := g.Stats(); got.Attempts != 1 || got.Failures != 0 || got.Open {
+		t.Errorf("%+v, want one attempt and no failure", got)
+	}
+}

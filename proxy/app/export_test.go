@@ -1,0 +1,22 @@
+package app
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// BoundListener bounds the connections of ln. The function is the hook of its http.Server.
+func BoundListener(ln net.Listener, most int) (net.Listener, func(net.Conn, http.ConnState)) {
+	l := newBoundListener(ln, func() int { return most }, slog.New(slog.DiscardHandler))
+	return l, l.connState
+}
+
+// Timeouts are those of each listener: for headers, the whole request, the whole answer, and between two.
+func (s *Server) Timeouts() (all [][4]time.Duration) {
+	for _, h := range s.servers {
+		all = append(all, [4]time.Duration{h.ReadHeaderTimeout, h.ReadTimeout, h.WriteTimeout, h.IdleTimeout})
+	}
+	return all
+}

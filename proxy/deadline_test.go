@@ -1,0 +1,60 @@
+package proxy_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// hanging answers nothing before its caller goes.
+type hanging struct{ *vault }
+
+func (hanging) List(ctx context.Context, _, _ string, _ int) ([]secret.Item, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (hanging) Versions(ctx context.Context, _ string) ([]secret.VersionInfo, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Whatever hangs behind the proxy, a request ends in time: all that it waits for together has one deadline.
+func TestRequestsEndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(c *proxy.Config) {
+			c.Mounts[0].Upstream, c.Mounts[0].UpstreamName = hanging{c.Mounts[0].Upstream.(*vault)}, "hanging"
+		})
+		c := h.call(t, "read:** write:** list:**")
+		h.vault.gate = make(chan struct{})
+		var paths []secret.Path
+		for i := range proxy.MaxBatch {
+			paths = append(paths, path(t, "one/K"+string(rune('A'+i%26))+string(rune('A'+i/26))))
+		}
+		for name, ask := range map[string]func() error{
+			"a read":     func() error { _, err := h.Read(t.Context(), c, proxy.ReadRequest{Path: paths[0]}); return err },
+			"a list":     func() error { _, err := h.List(t.Context(), c, proxy.ListRequest{Limit: 1}); return err },
+			"versions":   func() error { _, err := h.Versions(t.Context(), c, paths[0]); return err },
+			"a rollback": func() error { _, err := h.Rollback(t.Context(), c, paths[0], "1"); return err },
+			"a batch": func() error {
+				items, err := h.ReadBatch(t.Context(), c, paths)
+				must(t, err)
+				return items[len(items)-1].Err
+			},
+		} {
+			began := time.Now()
+			if err := ask(); codeOf(t, err) != api.UpstreamTimeout {
+				t.Errorf("%s: got %v, want upstream_timeout", name, err)
+			}
+			if took := time.Since(began); took != 10*time.Second {
+				t.Errorf("%s took %v, want 10 s", name, took)
+			}
+		}
+		close(h.vault.gate)
+	})
+}
