@@ -77,11 +77,10 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 			if it.Err = p.record(ctx, ts[i]); it.Err != nil {
 				it.Answer.Release()
 				it.Answer = Answer{}
-				return
 			}
-			it.Answer, it.Err = p.settle(ctx, ts[i], r, it.Answer)
 		}
 	})
+	p.settleAll(ctx, ts, paths, items)
 	if err := fatal(items); err != nil {
 		for i := range items {
 			items[i].Answer.Release()
@@ -89,6 +88,30 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 		return nil, err
 	}
 	return items, nil
+}
+
+// settleAll settles the answers of a batch, of which none leaves before the last is settled: a round that takes as long as
+// what was decided holds is followed by another.
+func (p *Proxy) settleAll(ctx context.Context, ts []*transaction, paths []secret.Path, items []BatchItem) {
+	for range maxDecisions {
+		began := p.wall()
+		each(len(items), func(i int) {
+			if it := &items[i]; it.Err == nil {
+				it.Answer, it.Err = p.settle(ctx, ts[i], ReadRequest{Path: paths[i], Version: secret.Current}, it.Answer)
+			}
+		})
+		if d := p.wall().Sub(began); 0 <= d && d < p.fresh.interval {
+			return
+		}
+	}
+	each(len(items), func(i int) {
+		if it := &items[i]; it.Err == nil {
+			it.Answer.Release()
+			it.Answer = Answer{}
+			ts[i].renew(p.wall())
+			it.Err = p.refuse(ctx, ts[i], overtakenAgain())
+		}
+	})
 }
 
 // overBudget goes through the items in order and says which do not fit any more. A smaller one after them may.

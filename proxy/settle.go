@@ -22,9 +22,7 @@ func (p *Proxy) settle(ctx context.Context, t *transaction, r ReadRequest, a Ans
 		a.Release()
 		t.renew(p.wall())
 		if n == maxDecisions {
-			e := fail(api.StateUnavailable, "what was decided was overtaken before it could be answered, again and again")
-			e.RetryAfter = time.Second
-			return Answer{}, p.refuse(ctx, t, e)
+			return Answer{}, p.refuse(ctx, t, overtakenAgain())
 		}
 		if err := p.verify(ctx, t); err != nil {
 			return Answer{}, err
@@ -35,6 +33,12 @@ func (p *Proxy) settle(ctx context.Context, t *transaction, r ReadRequest, a Ans
 		}
 	}
 	return a, nil
+}
+
+func overtakenAgain() *Error {
+	e := fail(api.StateUnavailable, "what was decided was overtaken before it could be answered, again and again")
+	e.RetryAfter = time.Second
+	return e
 }
 
 // late costs every answer one reading of the wall clock, which runs while the process is frozen. A clock that was set
