@@ -124,3 +124,44 @@ func TestPlacesUnderContention(t *testing.T) {
 		}
 	})
 }
+
+// Of two things at the same moment, a place that becomes free and the end of waiting for one, either may come first, and no
+// place is lost.
+func TestPlaceAtTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, limited(proxy.Limits{InFlight: 1}))
+		for range 200 {
+			must(t, h.Enter(t.Context(), false))
+			ctx, cancel := context.WithCancel(t.Context())
+			waits := entering(ctx, h)
+			synctest.Wait()
+			cancel()
+			h.Leave()
+			if err := <-waits; err == nil {
+				h.Leave()
+			}
+			start := time.Now()
+			if must(t, h.Enter(t.Context(), false)); time.Since(start) > 0 {
+				t.Fatal("a place was lost")
+			}
+			h.Leave()
+		}
+	})
+}
+
+// What is kept for reads from the cache is not for requests whose body has arrived.
+func TestABodyTakesNoPlaceOfReads(t *testing.T) {
+	h := newHarness(t, limited(proxy.Limits{InFlight: 4}))
+	must(t, h.Enter(t.Context(), true))
+	err := h.Await(func() {
+		for range 3 {
+			must(t, h.Enter(t.Context(), false))
+		}
+	})
+	if codeOf(t, err) != api.Overloaded {
+		t.Errorf("got %v, want overloaded: the last of four places is for reads", err)
+	}
+	for range 4 {
+		h.Leave()
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
 )
@@ -147,6 +148,66 @@ func TestABatchThatTakesLong(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// The end of the token overtakes a request by itself, while the value may still be served.
+func TestTokenEndsInARequest(t *testing.T) {
+	h := newHarness(t, nil)
+	call := h.call(t, "read:one/*", func(c *identity.Claims) { c.Expires = c.IssuedAt.Add(time.Minute) })
+	h.read(t, call, "one/KEY")
+	value, code := held(t, h, call, func(int) { h.clock.pass(3*time.Minute, 0) })
+	if value != "" || code != api.TokenExpired {
+		t.Errorf("got %q %q, want token_expired", value, code)
+	}
+}
+
+// What is restricted is not released blindly after a freeze either.
+func TestBlindInARequest(t *testing.T) {
+	h := newHarness(t, func(c *proxy.Config) { c.Labels = []proxy.LabelRule{classified(t, "one/KEY", "restricted")} })
+	call := h.call(t, "read:one/*")
+	h.read(t, call, "one/KEY")
+	value, code := held(t, h, call, func(n int) {
+		if n == 1 {
+			h.store.fail.Store(true)
+			h.clock.pass(2*time.Second, 2*time.Second) // less than max_blind
+		}
+	})
+	if value != "" || code != api.StateUnavailable {
+		t.Errorf("got %q %q, want state_unavailable", value, code)
+	}
+}
+
+// A clock that is set back in the middle tells nothing about how long a request took: it looks again.
+func TestClockSetBackInARequest(t *testing.T) {
+	h := newHarness(t, nil)
+	call := h.call(t, "read:one/*")
+	h.read(t, call, "one/KEY")
+	value, code := held(t, h, call, func(n int) {
+		if n == 1 {
+			h.vault.set("a/KEY", "rotated")
+			appendFact(t, h, state.Invalidation, "one/KEY")
+			h.clock.pass(-10*time.Second, 5*time.Second)
+		}
+	})
+	if value != "rotated" || code != "" {
+		t.Errorf("got %q %q, want the new value", value, code)
+	}
+}
+
+// A request that is decided anew is decided as of then.
+func TestDecidedAnewAsOfNow(t *testing.T) {
+	h := newHarness(t, nil)
+	call := h.call(t, "read:one/*")
+	h.read(t, call, "one/KEY")
+	_, code := held(t, h, call, func(n int) {
+		if n == 1 {
+			appendFact(t, h, state.Invalidation, "one/KEY")
+			h.clock.pass(10*time.Second, 0)
+		}
+	})
+	if got, want := h.judge.last.Load().Context.Time, h.clock.Wall(); code != "" || !got.Equal(want) {
+		t.Errorf("the policy was asked as of %v (%q), want %v", got, code, want)
 	}
 }
 
