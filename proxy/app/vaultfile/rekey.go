@@ -33,6 +33,10 @@ func (f File) Rekey(ctx context.Context, now time.Time) (r Rekeyed, err error) {
 	if f.keyPath() == "" {
 		return r, fmt.Errorf("%w: the master key is %s, and only a key in a file can be replaced; name it with file:PATH", ErrConfig, f.Key)
 	}
+	if len(f.others) > 0 {
+		return r, fmt.Errorf("%w: the master key %s is that of %s too, which a new key would not open; give each vault a copy of the key in a file of its own first",
+			ErrConfig, f.Key, strings.Join(f.others, ", "))
+	}
 	if _, err := os.Stat(f.Path); err != nil {
 		return r, fmt.Errorf("there is no vault to rekey: %w", err)
 	}

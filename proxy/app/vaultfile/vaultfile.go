@@ -57,6 +57,7 @@ type File struct {
 
 	base   string
 	getenv func(string) string
+	others []string // vaults of the configuration with the same key
 }
 
 // Of is the vault that an upstream of c describes.
@@ -70,6 +71,13 @@ func All(c *config.Config, getenv func(string) string) []File {
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		if u := c.Upstreams[name]; u.Embedded != nil {
 			out = append(out, Of(c, name, *u.Embedded, getenv))
+		}
+	}
+	for i := range out {
+		for j, other := range out {
+			if i != j && out[i].keyPath() != "" && out[i].keyPath() == other.keyPath() {
+				out[i].others = append(out[i].others, other.Name)
+			}
 		}
 	}
 	return out

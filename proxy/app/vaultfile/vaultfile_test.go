@@ -420,3 +420,27 @@ func TestFind(t *testing.T) {
 		t.Errorf("none of two: got %v", err)
 	}
 }
+
+// A key that two vaults have is not replaced for one of them: nothing would open the other.
+func TestRekeyOfASharedKey(t *testing.T) {
+	f := vault(t)
+	key := config.Ref{Scheme: "file", Name: "master.key", Private: true}
+	c := &config.Config{Dir: filepath.Dir(f.Path), Upstreams: map[string]config.Upstream{
+		"local": {Embedded: &config.Embedded{Path: "vault.db", Key: key}},
+		"other": {Embedded: &config.Embedded{Path: "other.db", Key: key}},
+	}}
+	other, err := vaultfile.Find(c, "other", os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, other, "web/C", "three")
+	first, err := vaultfile.Find(c, "local", os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Rekey(t.Context(), now); !errors.Is(err, vaultfile.ErrConfig) || !strings.Contains(err.Error(), "other") {
+		t.Errorf("got %v", err)
+	}
+	wants(t, other, "web/C", "three")
+	wants(t, first, "web/A", "two")
+}
