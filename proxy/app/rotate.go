@@ -120,6 +120,14 @@ func readSigningKey(path string) (ed25519.PrivateKey, error) {
 // next is the key that an earlier rotation left behind, whose public half may be known already, or a new one.
 func (r *rotation) next() (ed25519.PrivateKey, error) {
 	path := r.private + nextSuffix
+	// A rotation that was ended while it made the key left a name of it that nobody else would ever remove.
+	parts, err := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".*.part"))
+	for _, part := range parts {
+		err = errors.Join(err, os.Remove(part))
+	}
+	if err != nil {
+		return nil, err
+	}
 	key, err := readSigningKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err

@@ -231,3 +231,22 @@ func TestRotationRefuses(t *testing.T) {
 		t.Error("something changed")
 	}
 }
+
+// A process that ends between the two names of the new key leaves no copy of it behind for good.
+func TestRotationLeavesNoCopyOfTheKey(t *testing.T) {
+	s, _ := seeded(t, proxytest.Options{})
+	private := filepath.Join(s.Dir, "keys", "signing.pem")
+	if _, err := app.RotateSigningKey(s.Config, time.Now(), func(string) error { return errors.New("ended") }); err == nil {
+		t.Fatal("it was not ended")
+	}
+	part := filepath.Join(s.Dir, "keys", ".signing.pem.new.1.part")
+	if err := os.Link(private+".new", part); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.RotateSigningKey(s.Config, time.Now(), published(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(part); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a copy of the signing key stays: %v", err)
+	}
+}
