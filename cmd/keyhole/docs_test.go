@@ -78,6 +78,31 @@ func TestEveryMemberOfARecordIsDocumented(t *testing.T) {
 
 var code = regexp.MustCompile("`([^`]+)`")
 
+// The table of the record has every action and surface that a record can have.
+func TestEveryActionIsDocumented(t *testing.T) {
+	text := string(read(t, "../../docs/audit.md"))
+	row := func(member string) string {
+		_, rest, _ := strings.Cut(text, "\n| `"+member+"` |")
+		row, _, _ := strings.Cut(rest, "\n")
+		return row
+	}
+	action := regexp.MustCompile(`(?m)^\tAction\w+ += "(\w+)"`)
+	found := action.FindAllStringSubmatch(string(read(t, "../../proxy/audit/record.go")), -1)
+	if len(found) < 12 {
+		t.Fatalf("got %v", found)
+	}
+	for _, m := range found {
+		if !strings.Contains(row("action"), "`"+m[1]+"`") {
+			t.Errorf("docs/audit.md does not name the action %s", m[1])
+		}
+	}
+	for _, surface := range []string{"native", "cli", "server", "admin"} {
+		if !strings.Contains(row("via.surface"), "`"+surface+"`") {
+			t.Errorf("docs/audit.md does not name the surface %s", surface)
+		}
+	}
+}
+
 // members collects the paths of a document.
 func members(to map[string]bool, at string, v any) {
 	switch v := v.(type) {
