@@ -64,6 +64,9 @@ func (s *stream) addFields(ctx context.Context, object secret.Path, it secret.It
 		return explained(err)
 	}
 	defer obj.Wipe()
+	if spread(obj) != nil {
+		return nil // it has no fields to list; whoever reads one hears of it
+	}
 	for _, f := range obj.Fields {
 		path, err := object.Join(f.Name)
 		if err == nil && path.Under(r.Prefix) && path.String() > r.After {

@@ -44,7 +44,7 @@ type Mount struct {
 	Labels       []policy.Pair
 	Freshness    Freshness
 	TTL          cache.TTL    // Stale is 0 for paths that are classified as restricted, whatever stands here
-	Guard        *guard.Guard // of the upstream, shared by its mounts; nil: ask it without limits
+	Guard        *guard.Guard // of the upstream, shared by its mounts but for those with a role of their own; nil: ask it without limits
 }
 
 // LabelRule sets labels on the paths that Match matches.

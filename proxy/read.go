@@ -162,7 +162,7 @@ func (m *mount) key(path secret.Path, v secret.Version) (cache.Key, error) {
 	return cache.Key{Mount: m.Path.String(), Name: name, Field: field, Path: path, Version: v}, nil
 }
 
-// read asks the upstream. In the layout Fields one field of the object becomes the value.
+// read asks the upstream. In the layout Fields one field of the object, or of the JSON that it holds, becomes the value.
 func (m *mount) read(ctx context.Context, k cache.Key) (*secret.Secret, error) {
 	s, err := m.reader.Read(ctx, k.Name, k.Version)
 	if err != nil {
@@ -172,6 +172,9 @@ func (m *mount) read(ctx context.Context, k cache.Key) (*secret.Secret, error) {
 		return s, nil
 	}
 	defer s.Wipe()
+	if err := spread(s); err != nil {
+		return nil, err
+	}
 	v, ok := s.Field(k.Field)
 	if !ok {
 		return nil, secret.ErrNotFound

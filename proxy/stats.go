@@ -21,10 +21,12 @@ func (p *Proxy) Stats() Stats {
 		Cache: p.cache.Stats(), Upstreams: map[string]guard.Stats{},
 		Checks: p.fresh.checks.Load(), FailedChecks: p.fresh.failures.Load(),
 	}
+	counted := map[*guard.Guard]bool{nil: true}
 	for _, m := range p.mounts.all {
 		s.OlderVersions += m.older.Load()
-		if m.Guard != nil {
-			s.Upstreams[m.UpstreamName] = m.Guard.Stats()
+		if !counted[m.Guard] {
+			counted[m.Guard] = true
+			s.Upstreams[m.UpstreamName] = s.Upstreams[m.UpstreamName].Plus(m.Guard.Stats())
 		}
 	}
 	return s

@@ -13,29 +13,62 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// mounts opens each upstream that a mount uses, once, and binds the mounts to them.
+// instance names an upstream as it is opened: once for all mounts without a role of their own, and once for each role, so
+// that no mount reads with the credentials of another, or is refused because another's role is.
+type instance struct {
+	upstream string
+	role     config.AssumeRole // zero: none
+}
+
+// opened is an upstream and what stands before it.
+type opened struct {
+	upstream secret.Upstream
+	guard    *guard.Guard
+}
+
+// mounts opens the upstreams and binds the mounts to them.
 func (b *builder) mounts() ([]proxy.Mount, error) {
 	c := b.env.Config
-	upstreams := map[string]secret.Upstream{}
-	guards := map[string]*guard.Guard{}
+	all := map[instance]opened{}
+	b.app.sources = map[string]secret.Upstream{}
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
-		u := c.Upstreams[name]
-		opened, err := b.drivers.Upstreams[u.Type](b.env, u)
-		if err != nil {
+		if err := b.open(all, instance{upstream: name}); err != nil {
 			return nil, fmt.Errorf("upstreams.%s: %w", name, err)
 		}
-		b.closing(opened.Close)
-		upstreams[name] = opened
-		if guards[name], err = b.guard(u); err != nil {
-			return nil, fmt.Errorf("upstreams.%s: %w", name, err)
-		}
+		b.app.sources[name] = all[instance{upstream: name}].upstream
 	}
-	b.app.sources = upstreams
 	out := mountsOf(c)
-	for i := range out {
-		out[i].Upstream, out[i].Guard = upstreams[out[i].UpstreamName], guards[out[i].UpstreamName]
+	for i, m := range c.Mounts {
+		which := instance{upstream: m.Upstream}
+		if m.AssumeRole != nil {
+			which.role = *m.AssumeRole
+		}
+		if err := b.open(all, which); err != nil {
+			return nil, fmt.Errorf("mounts[%d]: %w", i, err)
+		}
+		out[i].Upstream, out[i].Guard = all[which].upstream, all[which].guard
 	}
 	return out, nil
+}
+
+func (b *builder) open(all map[instance]opened, which instance) error {
+	if _, ok := all[which]; ok {
+		return nil
+	}
+	u := b.env.Config.Upstreams[which.upstream]
+	if which.role != (config.AssumeRole{}) {
+		own := *u.AWS
+		own.Assume = &which.role
+		u.AWS = &own
+	}
+	up, err := b.drivers.Upstreams[u.Type](b.env, u)
+	if err != nil {
+		return err
+	}
+	b.closing(up.Close)
+	g, err := b.guard(u)
+	all[which] = opened{up, g}
+	return err
 }
 
 // mountsOf is the mounts of a configuration, without their upstreams and guards.
@@ -43,7 +76,7 @@ func mountsOf(c *config.Config) []proxy.Mount {
 	out := make([]proxy.Mount, len(c.Mounts))
 	for i, m := range c.Mounts {
 		out[i] = proxy.Mount{
-			Path: m.Path, UpstreamName: m.Upstream, At: m.At.String(),
+			Path: m.Path, UpstreamName: m.Upstream, At: m.At,
 			Layout: proxy.Layout(m.Layout), Labels: pairs(m.Labels), Freshness: proxy.Freshness(m.Freshness),
 			TTL: cache.TTL{
 				Soft: m.Cache.SoftTTL, Hard: m.Cache.HardTTL, Stale: m.Cache.StaleIfError, Negative: m.Cache.NegativeTTL,

@@ -24,6 +24,9 @@ func (k *checker) mounts() {
 			k.conflict(p.key("upstream"), "no upstream has the name "+quote(m.Upstream), suggest(m.Upstream, names))
 		}
 		k.assumeRole(p.key("assume_role"), m, u, ok)
+		if ok && isARN(m.At) && u.AWS == nil && u.Type != "" {
+			k.conflict(p.key("at"), "is an ARN, which is for AWS upstreams; "+m.Upstream+" is of type "+u.Type, "")
+		}
 		k.classification(p.key("labels"), m.Labels)
 		if m.Cache.SoftTTL > m.Cache.HardTTL {
 			k.conflict(p.key("cache").key("soft_ttl"), "is "+formatDuration(m.Cache.SoftTTL)+", longer than hard_ttl, which is "+formatDuration(m.Cache.HardTTL), "", p.key("cache"))

@@ -98,7 +98,7 @@ func TestFullDocument(t *testing.T) {
 		"ssm": {Type: "parameterstore", AWS: &config.AWS{Region: "eu-west-1", Limits: limits}},
 	}
 	want.Mounts = []config.Mount{{
-		Path: path(t, "web/production"), Upstream: "bao", At: path(t, "apps/web/production"), Layout: "objects", Freshness: "bounded",
+		Path: path(t, "web/production"), Upstream: "bao", At: "apps/web/production", Layout: "objects", Freshness: "bounded",
 		Labels: map[string]string{"environment": "production", "owner": "payments", "classification": "restricted"},
 		Cache:  config.MountCache{SoftTTL: time.Minute, HardTTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 	}}
@@ -159,7 +159,7 @@ func TestEveryDocument(t *testing.T) {
 	if got, want := c.Identity.Trust[0].With, (map[string]config.Strings{"namespaces": {"a", "b"}, "strict": {"true"}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("with: got %v, want %v", got, want)
 	}
-	if m := c.Mounts[0]; !m.Path.IsZero() || !m.At.IsZero() || m.Cache.StaleIfError != time.Hour || m.AssumeRole.ExternalID != "e1" {
+	if m := c.Mounts[0]; !m.Path.IsZero() || m.At != "" || m.Cache.StaleIfError != time.Hour || m.AssumeRole.ExternalID != "e1" {
 		t.Errorf("the root mount: got %+v", m)
 	}
 	if l := c.Upstreams["local"].Embedded.Limits; l == nil || *l != (config.UpstreamLimits{Concurrency: 32, Rate: 5}) {

@@ -103,17 +103,20 @@ type UpstreamLimits struct {
 
 // AWS is Secrets Manager or Parameter Store.
 type AWS struct {
-	Region   string         `key:"region" format:"name" doc:"AWS region; that of the process when empty."`
+	Region   string         `key:"region" format:"name" doc:"AWS region; AWS_REGION of the environment when empty."`
 	RoleARN  string         `key:"role_arn" format:"arn" doc:"Role to assume first."`
-	Endpoint string         `key:"endpoint" format:"url" doc:"Endpoint to use in place of AWS's own."`
+	Endpoint string         `key:"endpoint" format:"url" doc:"Endpoint to use in place of AWS's own, and of AWS_ENDPOINT_URL in the environment."`
 	Limits   UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
+
+	// Assume is the role of the mount that an instance of the upstream is for. It is no part of the document.
+	Assume *AssumeRole
 }
 
 // Mount serves the paths under Path from an upstream. Its name is its path.
 type Mount struct {
 	Path       secret.Path       `key:"path" required:"present" doc:"Paths from here down; empty for all that no nearer mount has."`
 	Upstream   string            `key:"upstream" required:"true" doc:"Name of the upstream."`
-	At         secret.Path       `key:"at" doc:"Place in the upstream; its root when empty."`
+	At         string            `key:"at" format:"place" doc:"Place in the upstream; its root when empty. For AWS upstreams it may be an ARN, whose region is then asked."`
 	Layout     string            `key:"layout" enum:"objects|fields" default:"objects" doc:"objects: an object is a secret. fields: the last segment names a field of the object that the rest names."`
 	AssumeRole *AssumeRole       `key:"assume_role" doc:"Role to assume for this mount, AWS upstreams only."`
 	Labels     map[string]string `key:"labels" doc:"Labels of all secrets here. classification is one of public, internal, confidential, restricted."`

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // wrong reports a value of the wrong type or form.
@@ -68,6 +69,8 @@ func wanted(f *field, t reflect.Type) string {
 		return "a URL such as https://vault.example:8200"
 	case "name":
 		return "a name such as web-1 (letters, digits, _ . -; at most 64)"
+	case "place":
+		return "a place in the upstream such as apps/web (segments of A-Z a-z 0-9 . _ -), or an ARN"
 	case "arn":
 		return "an ARN such as arn:aws:iam::123456789012:role/reader"
 	}
@@ -176,13 +179,18 @@ func (d *decoder) checkString(p *path, n *strictjson.Node, text string, f *field
 	case f.format == "name":
 		ok = isName(text)
 	case f.format == "arn":
-		ok = strings.HasPrefix(text, "arn:") && strings.Count(text, ":") >= 5
+		ok = isARN(text)
+	case f.format == "place":
+		_, err := secret.ParsePath(text)
+		ok = err == nil || isARN(text)
 	}
 	if !ok {
 		d.wrong(p, n, f, t)
 	}
 	return ok
 }
+
+func isARN(s string) bool { return strings.HasPrefix(s, "arn:") && strings.Count(s, ":") >= 5 }
 
 func isURL(s string) bool {
 	u, err := url.Parse(s)

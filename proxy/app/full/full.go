@@ -19,6 +19,8 @@ func Drivers() app.Drivers {
 	d.Documents[".yaml"] = yamlconf.Read
 	d.Documents[".yml"] = yamlconf.Read
 	d.Upstreams["embedded"] = openEmbedded
+	d.Upstreams["secretsmanager"] = edge.SecretsManager(awsChain)
+	d.Upstreams["parameterstore"] = edge.ParameterStore(awsChain)
 	d.States["file"] = openFileState
 	return d
 }

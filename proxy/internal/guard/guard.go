@@ -113,6 +113,14 @@ type Stats struct {
 	Open     bool   // it is left alone now, or on probation
 }
 
+// Plus is the sum of two guards' counters; it is open where either is.
+func (s Stats) Plus(o Stats) Stats {
+	return Stats{
+		Attempts: s.Attempts + o.Attempts, Failures: s.Failures + o.Failures, Retries: s.Retries + o.Retries,
+		Limited: s.Limited + o.Limited, Refused: s.Refused + o.Refused, Open: s.Open || o.Open,
+	}
+}
+
 // Stats returns the counters.
 func (g *Guard) Stats() Stats {
 	if g == nil {

@@ -12,6 +12,8 @@ import (
 // edgeModules is all that a function may link beside this module and the standard library. Size and start of a function
 // are the product: what only a server needs (the database, the YAML parser, the command line) stays out.
 var edgeModules = []string{
+	"github.com/aws/aws-sdk-go-v2", // signer and credential interfaces
+	"github.com/aws/smithy-go",     // which those import
 	"github.com/golang-jwt/jwt/v5",
 	"github.com/hashicorp/golang-lru/v2",
 	"github.com/oklog/ulid/v2",

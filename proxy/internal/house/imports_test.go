@@ -27,6 +27,9 @@ var layout = map[string][]string{
 	"internal/*":       nil,
 	"proxy/internal/*": vocabulary,
 
+	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*"}),
+	"proxy/internal/jsonfields": join(vocabulary, []string{"internal/*"}),
+
 	"proxy/identity":        join(vocabulary, helpers),
 	"proxy/audit":           join(vocabulary, helpers),
 	"proxy/cache":           join(vocabulary, helpers),
@@ -65,11 +68,15 @@ var walls = map[string][]string{
 	"github.com/hashicorp/golang-lru/v2": {"proxy/cache"},
 	"github.com/oklog/ulid/v2":           {"proxy", "proxy/*"},
 	"github.com/aws/aws-lambda-go":       {"functions/*"},
-	"go.etcd.io/bbolt":                   {"proxy/upstream/embedded", "proxy/state/boltstore"},
-	"go.yaml.in/yaml/v3":                 {"proxy/app/yamlconf"},
-	"github.com/spf13/cobra":             {"cmd/keyhole"},
-	"golang.org/x/term":                  {"cmd/keyhole"},
-	"golang.org/x/sys":                   {"cmd/keyhole", "proxy/internal/*"},
+
+	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson"}, // signer and credential interfaces; no service clients
+	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},         // the default credential chain
+
+	"go.etcd.io/bbolt":       {"proxy/upstream/embedded", "proxy/state/boltstore"},
+	"go.yaml.in/yaml/v3":     {"proxy/app/yamlconf"},
+	"github.com/spf13/cobra": {"cmd/keyhole"},
+	"golang.org/x/term":      {"cmd/keyhole"},
+	"golang.org/x/sys":       {"cmd/keyhole", "proxy/internal/*"},
 }
 
 // testOnly are packages that would bring flags and certificates of tests into the product.

@@ -5,26 +5,12 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/internal/jsonfields"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// fields makes a secret of the data of a key/value engine. A string is its bytes, which move over without a copy;
-// everything else is its compact JSON, numbers as the vault wrote them.
-func fields(data *strictjson.Node) *secret.Secret {
-	s := &secret.Secret{Fields: make([]secret.Field, len(data.Members))}
-	for i := range data.Members {
-		m := &data.Members[i]
-		var b []byte
-		if m.Value.Kind == strictjson.String {
-			b, m.Value.Text = m.Value.Text, nil
-		} else {
-			b = appendCompact(make([]byte, 0, compactLen(&m.Value)), &m.Value)
-		}
-		s.Fields[i] = secret.Field{Name: m.Name, Value: secret.NewValue(b)}
-	}
-	secret.SortFields(s.Fields)
-	return s
-}
+// fields makes a secret of the data of a key/value engine.
+func fields(data *strictjson.Node) *secret.Secret { return &secret.Secret{Fields: jsonfields.Of(data)} }
 
 // checked holds what the vault stores against the limits of a secret.
 func checked(s *secret.Secret) (*secret.Secret, error) {

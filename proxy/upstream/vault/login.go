@@ -12,6 +12,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/internal/jsonfields"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -206,7 +207,7 @@ func (l Login) inlineHeader() (http.Header, error) {
 		if err != nil {
 			return nil, err
 		}
-		text := append(make([]byte, 0, 64+quotedLen(value)), `{"key":"`+p.name+`","value":`...)
+		text := append(make([]byte, 0, 64+jsonfields.QuotedLen(value)), `{"key":"`+p.name+`","value":`...)
 		text = append(jsontext.AppendString(text, value), '}')
 		clear(value)
 		h.Set("X-Vault-Inline-Auth-Parameter-"+strconv.Itoa(i), base64.RawURLEncoding.EncodeToString(text))

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
+	"github.com/keyhole-edge/keyhole/proxy/internal/jsonfields"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -102,7 +103,7 @@ func writable(s *secret.Secret) error {
 func (v *kv2) put(ctx context.Context, path string, fields []secret.Field, last int64) (int64, error) {
 	size := 64
 	for _, f := range fields {
-		size += quotedLen(f.Name) + quotedLen(f.Value.Reveal()) + 2
+		size += jsonfields.QuotedLen(f.Name) + jsonfields.QuotedLen(f.Value.Reveal()) + 2
 	}
 	body := append(make([]byte, 0, size), `{"options":{"cas":`...)
 	body = strconv.AppendInt(body, last, 10)

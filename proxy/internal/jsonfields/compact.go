@@ -1,12 +1,12 @@
-package vault
+package jsonfields
 
 import (
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
-// quotedLen is the most that jsontext.AppendString makes of s. Who has that room leaves no copy of s behind by growing.
-func quotedLen[T string | []byte](s T) int { return 6*len(s) + 2 }
+// QuotedLen is the most that jsontext.AppendString makes of s. Who has that room leaves no copy of s behind by growing.
+func QuotedLen[T string | []byte](s T) int { return 6*len(s) + 2 }
 
 // appendCompact writes n as JSON without space between tokens: numbers as they were written, names in their order.
 func appendCompact(b []byte, n *strictjson.Node) []byte {
@@ -45,12 +45,12 @@ func appendCompact(b []byte, n *strictjson.Node) []byte {
 
 // compactLen is the most that appendCompact makes of n.
 func compactLen(n *strictjson.Node) int {
-	size := 5 + quotedLen(n.Text)
+	size := 5 + QuotedLen(n.Text)
 	for i := range n.Elems {
 		size += 1 + compactLen(&n.Elems[i])
 	}
 	for i := range n.Members {
-		size += 2 + quotedLen(n.Members[i].Name) + compactLen(&n.Members[i].Value)
+		size += 2 + QuotedLen(n.Members[i].Name) + compactLen(&n.Members[i].Value)
 	}
 	return size
 }

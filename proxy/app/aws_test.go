@@ -1,0 +1,157 @@
+package app_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/edge"
+	"github.com/keyhole-edge/keyhole/proxy/app/full"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
+)
+
+const roles = "arn:aws:iam::" + awsemu.Account + ":role/"
+
+// awsDocument has two teams with roles of their own on one upstream, one whose role cannot be assumed, an environment in one
+// object, and a shared parameter of another region.
+const awsDocument = `version: 1
+listen: {native: "127.0.0.1:0", admin: "127.0.0.1:0"}
+identity:
+  issuer: https://keyhole.test
+  audience: https://keyhole.test
+  signing_key: file:keys/signing.pem
+  keys: file:keys/jwks.json
+state: {type: memory}
+audit: {key: "file:keys/audit.key", sinks: [{type: file, path: audit/audit.jsonl}]}
+upstreams:
+  sm: {type: secretsmanager}
+  ssm: {type: parameterstore, region: eu-west-1, role_arn: "` + roles + `reader"}
+mounts:
+  - {path: red, upstream: sm, at: teams, assume_role: {arn: "` + roles + `red", external_id: red-1}}
+  - {path: blue, upstream: sm, at: teams, assume_role: {arn: "` + roles + `blue"}}
+  - {path: broken, upstream: sm, at: teams, assume_role: {arn: "` + roles + `none"}}
+  - {path: env, upstream: sm, at: environments, layout: fields}
+  - {path: shared, upstream: ssm, at: "arn:aws:ssm:us-east-2:` + awsemu.Account + `:parameter/shared"}
+`
+
+// aws runs a server on an emulator, with these drivers and this environment.
+func aws(t *testing.T, d app.Drivers, env map[string]string) (*proxytest.Server, *awsemu.Server, string) {
+	t.Helper()
+	emu, url := awsemu.Start(t)
+	emu.AddRole(awsemu.Role{ARN: roles + "red", ExternalID: "red-1"})
+	emu.AddRole(awsemu.Role{ARN: roles + "blue"})
+	emu.AddRole(awsemu.Role{ARN: roles + "reader"})
+	text := func(s string) *string { return &s }
+	emu.PutSecret(awsemu.Region, "teams/red", text("of red"), nil)
+	emu.PutSecret(awsemu.Region, "teams/blue", text("of blue"), nil)
+	emu.PutSecret(awsemu.Region, "teams/blue-2", text("of blue too"), nil)
+	emu.PutSecret(awsemu.Region, "environments/prod", text(`{"DB_URL":"postgres://","PORT":5432}`), nil)
+	emu.PutParameter("us-east-2", "/shared/KEY", "SecureString", "of all")
+	emu.Deny(func(c awsemu.Call) bool { // each team may read its own only
+		team := strings.TrimPrefix(c.Principal, roles)
+		return strings.HasPrefix(c.Resource, "teams/") && !strings.HasPrefix(c.Resource, "teams/"+team)
+	})
+	environment := map[string]string{"AWS_ENDPOINT_URL": url, "AWS_REGION": awsemu.Region}
+	for name, value := range env {
+		environment[name] = value
+	}
+	for name, value := range environment {
+		t.Setenv(name, value) // for the chain, which reads the process's own
+	}
+	s := proxytest.NewServer(t, proxytest.Options{Document: awsDocument, Drivers: func(app.Drivers) app.Drivers { return d }})
+	return s, emu, proxytest.Issuer(s.Config)(t, map[string]string{"scope": scopes})
+}
+
+func wantRead(t *testing.T, s *proxytest.Server, token, path string, code int, part string) {
+	t.Helper()
+	got, body := do(t, s, token, http.MethodGet, "/v1/secrets/"+path, "")
+	if got != code || !strings.Contains(body, part) {
+		t.Errorf("%s: got %d %s, want %d with %s", path, got, body, code, part)
+	}
+}
+
+// keysInEnv is how the functions are given credentials.
+var keysInEnv = map[string]string{"AWS_ACCESS_KEY_ID": awsemu.AccessKey, "AWS_SECRET_ACCESS_KEY": awsemu.SecretKey}
+
+// A mount reads with the credentials of its own role: what one team may read, another may not, though they share an
+// upstream and the place in it, and a role that cannot be assumed holds up nobody else.
+func TestMountsHaveCredentialsOfTheirOwn(t *testing.T) {
+	s, emu, token := aws(t, full.Drivers(), keysInEnv)
+	if got := emu.Calls(); len(got) != 0 {
+		t.Errorf("opening called %v", got)
+	}
+	for range 3 {
+		wantRead(t, s, token, "red/red", 200, `"value":"of red"`)
+		wantRead(t, s, token, "blue/blue", 200, `"value":"of blue"`)
+		wantRead(t, s, token, "red/blue", 502, "upstream_error")
+		wantRead(t, s, token, "blue/red", 502, "upstream_error")
+	}
+	for range 7 { // enough for the upstream to be left alone
+		wantRead(t, s, token, "broken/red", 502, "upstream_error")
+	}
+	emu.Calls()
+	wantRead(t, s, token, "blue/blue-2", 200, `"value":"of blue too"`) // not cached
+	for _, c := range emu.Calls() {
+		if c.Principal == awsemu.AccessKey && c.Action != "sts:AssumeRole" {
+			t.Errorf("a mount with a role called %+v", c)
+		}
+	}
+}
+
+func TestAWSLayoutsAndPlaces(t *testing.T) {
+	s, emu, token := aws(t, full.Drivers(), keysInEnv)
+	wantRead(t, s, token, "env/prod/DB_URL", 200, `"value":"postgres://"`)
+	wantRead(t, s, token, "env/prod/PORT", 200, `"value":"5432"`)
+	wantRead(t, s, token, "env/prod/NONE", 404, "not_found")
+	wantRead(t, s, token, "shared/KEY", 200, `"value":"of all"`)
+	wantRead(t, s, token, "shared/NONE", 404, "not_found")
+	for _, c := range emu.Calls() {
+		if c.Action == "ssm:GetParameter" && c.Region != "us-east-2" {
+			t.Errorf("called %+v, want the region of the ARN", c)
+		}
+	}
+	if code, body := do(t, s, token, http.MethodGet, "/v1/secrets?prefix=env", ""); code != 200 || !strings.Contains(body, `"env/prod/PORT"`) || strings.Contains(body, "5432") {
+		t.Errorf("got %d %s", code, body)
+	}
+	if code, body := do(t, s, token, http.MethodPut, "/v1/secrets/shared/KEY", `{"value":"x"}`); code != 405 {
+		t.Errorf("writing: got %d %s, want 405", code, body)
+	}
+}
+
+// The functions take the credentials of their environment; the server goes by the profiles of its user as well.
+func TestWhereAWSCredentialsComeFrom(t *testing.T) {
+	dir := t.TempDir()
+	profile := filepath.Join(dir, "credentials")
+	text := "[edge]\naws_access_key_id = " + awsemu.AccessKey + "\naws_secret_access_key = " + awsemu.SecretKey + "\n"
+	if err := os.WriteFile(profile, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inProfile := map[string]string{
+		"AWS_SHARED_CREDENTIALS_FILE": profile, "AWS_CONFIG_FILE": filepath.Join(dir, "none"), "AWS_PROFILE": "edge", "AWS_EC2_METADATA_DISABLED": "true",
+	}
+	small := full.Drivers()
+	for _, kind := range []string{"secretsmanager", "parameterstore"} {
+		small.Upstreams[kind] = edge.Drivers().Upstreams[kind]
+	}
+	for _, tt := range []struct {
+		name    string
+		drivers app.Drivers
+		env     map[string]string
+		code    int
+		want    string
+	}{
+		{"full, environment", full.Drivers(), keysInEnv, 200, "postgres"},
+		{"full, profile", full.Drivers(), inProfile, 200, "postgres"},
+		{"edge, environment", small, keysInEnv, 200, "postgres"},
+		{"edge, profile", small, inProfile, 502, "upstream_error"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, _, token := aws(t, tt.drivers, tt.env)
+			wantRead(t, s, token, "env/prod/DB_URL", tt.code, tt.want)
+		})
+	}
+}

@@ -1,0 +1,176 @@
+// Package awsjson makes signed calls of the AWS JSON 1.1 protocol, for upstreams that live in AWS, with the signer and the
+// credential interfaces of AWS's SDK and none of its service clients.
+//
+// Its laws:
+//   - New asks nothing of the network. Credentials are fetched by the first call, kept until they near their end by the
+//     wall clock, and fetched by one call at a time.
+//   - Whether AWS refused us or our credentials is kept apart: only the first is secret.ErrDenied, and only after one
+//     set of new credentials. Credentials that AWS does not take are a failure (ErrLogin), for a cached value must
+//     survive it.
+//   - "No such secret" is said only in AWS's own words, by the name of the error. A page of a gateway is a failure.
+//   - Answers are bounded before they are parsed, and parsed strictly. What held them on the way is wiped. No error
+//     quotes an answer: of an error of AWS its name is told, if it is nothing but letters.
+//   - Redirects are not followed, and proxies of the environment are not used.
+package awsjson
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
+)
+
+// Provider gives credentials.
+type Provider = aws.CredentialsProvider
+
+// Service is one API of AWS.
+type Service struct {
+	Name   string // as in its endpoints and in signatures: "ssm"
+	Target string // what stands before the action in X-Amz-Target, with its dot: "AmazonSSM."
+}
+
+// Role is assumed with the credentials that came before it.
+type Role struct {
+	ARN        string
+	ExternalID string // "" sends none
+}
+
+// Config says which API to call, and as whom.
+type Config struct {
+	Service Service
+	Region  string
+	// Endpoint and STSEndpoint are the URLs to call in place of AWS's own for the region; "" is AWS's own.
+	Endpoint, STSEndpoint string
+	// CA is the authorities that may have signed the certificates of the endpoints, PEM; empty means those of the system.
+	CA []byte
+	// Credentials is who we are to begin with; Roles are assumed one after another.
+	Credentials Provider
+	Roles       []Role
+	// Wall signs and measures the age of sessions; nil is time.Now.
+	Wall func() time.Time
+	// Logger hears of an endpoint without TLS; nil discards.
+	Logger *slog.Logger
+}
+
+// Client is safe for concurrent use.
+type Client struct {
+	service  Service
+	region   string
+	endpoint string // "": AWS's own
+	wire     *wire
+	keeper   *keeper
+	signer   *v4.Signer
+	wall     func() time.Time
+}
+
+// New returns a client.
+func New(c Config) (*Client, error) {
+	if c.Region == "" || strings.ContainsFunc(c.Region, notName) {
+		return nil, errors.New("aws: the region is missing or none; set the key region, or AWS_REGION")
+	}
+	if c.Service.Name == "" || c.Service.Target == "" || c.Credentials == nil {
+		return nil, errors.New("aws: Service and Credentials must be set")
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, endpoint := range []string{c.Endpoint, c.STSEndpoint} {
+		if err := checkEndpoint(endpoint, c.Logger); err != nil {
+			return nil, err
+		}
+	}
+	w, err := newWire(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("aws: %w", err)
+	}
+	signer := v4.NewSigner()
+	k := &keeper{provider: c.Credentials, wall: c.Wall}
+	for _, r := range c.Roles {
+		if r.ARN == "" {
+			return nil, errors.New("aws: a role without an ARN")
+		}
+		k = &keeper{wall: c.Wall, provider: &assumer{
+			role: r, from: k, wire: w, signer: signer, region: c.Region, endpoint: endpointOf(c.STSEndpoint, "sts", c.Region), wall: c.Wall,
+		}}
+	}
+	return &Client{
+		service: c.Service, region: c.Region, endpoint: c.Endpoint, wire: w, keeper: k, signer: signer, wall: c.Wall,
+	}, nil
+}
+
+// checkEndpoint takes "" and URLs without user, query and fragment.
+func checkEndpoint(endpoint string, log *slog.Logger) error {
+	if endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("aws: an endpoint must be http://HOST:PORT or https://HOST:PORT, without user, query and fragment")
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		log.Warn("an AWS endpoint is reached without TLS: secrets can be read on the way", "endpoint", u.Redacted())
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// Request is one call.
+type Request struct {
+	Action string // "GetSecretValue"
+	Region string // "" is the client's own
+	Body   []byte // JSON, without secrets
+	Most   int    // bytes that the answer may have
+}
+
+// Call makes a call and returns the answer, an object that the caller wipes.
+func (c *Client) Call(ctx context.Context, r Request) (*strictjson.Node, error) {
+	region := r.Region
+	if region == "" {
+		region = c.region
+	}
+	a, err := c.exchange(ctx, c.keeper, exchange{
+		url: endpointOf(c.endpoint, c.service.Name, region), service: c.service.Name, region: region,
+		header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {c.service.Target + r.Action}},
+		body:   r.Body, most: r.Most,
+	}, jsonError)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Action, err)
+	}
+	defer clear(a.body)
+	// Names in answers may be users' own.
+	root, err := strictjson.Parse(a.body, strictjson.Limits{Bytes: r.Most, ExactNames: true})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", r.Action, ErrMalformed)
+	case root.Kind != strictjson.Object:
+		root.Wipe()
+		return nil, fmt.Errorf("%s: %w", r.Action, ErrMalformed)
+	}
+	return root, nil
+}
+
+// Close ends the calls that are under way and releases the connections. Later calls fail with ErrClosed.
+func (c *Client) Close() error {
+	c.wire.close()
+	return nil
+}

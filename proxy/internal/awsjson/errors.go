@@ -1,0 +1,159 @@
+package awsjson
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+var (
+	// ErrLogin: AWS does not take our credentials, there are none, or a role cannot be assumed. It tells nothing about any
+	// secret. It is a kind of secret.ErrUnavailable.
+	ErrLogin = fmt.Errorf("%w: the AWS credentials", secret.ErrUnavailable)
+	// ErrClock: the clock of this machine and that of AWS differ too much for a signature. Set the clock. It is a kind of
+	// secret.ErrUnavailable.
+	ErrClock = fmt.Errorf("%w: the clock of this machine is wrong", secret.ErrUnavailable)
+	// ErrMalformed: an answer is not what AWS answers, such as the page of a gateway, or one that is cut short. Check the
+	// endpoint. It is a kind of secret.ErrUnavailable.
+	ErrMalformed = fmt.Errorf("%w: the answer is not one of AWS", secret.ErrUnavailable)
+	// ErrRequest: AWS does not accept the request as a whole. It is a kind of secret.ErrUnavailable.
+	ErrRequest = fmt.Errorf("%w: it does not accept the request", secret.ErrUnavailable)
+	// ErrClosed: Close was called. It is a kind of secret.ErrUnavailable.
+	ErrClosed = fmt.Errorf("%w: closed", secret.ErrUnavailable)
+)
+
+// maxSkew is what signatures allow the two clocks to differ by.
+const maxSkew = 5 * time.Minute
+
+// Explain is the error that AWS means by the name and the message of one.
+//
+// The names are those of the API references of Secrets Manager, Systems Manager and STS, and of their lists of common
+// errors, which write some of them with and some without "Exception".
+func Explain(code, message string) error {
+	switch strings.TrimSuffix(code, "Exception") {
+	case "ResourceNotFound", "ParameterNotFound", "ParameterVersionNotFound":
+		return secret.ErrNotFound
+	case "InvalidRequest":
+		// Secrets Manager says so of a secret that waits for its deletion, and of much else.
+		if strings.Contains(message, "marked for deletion") || strings.Contains(message, "scheduled for deletion") {
+			return fmt.Errorf("%w: it is to be deleted", secret.ErrNotFound)
+		}
+	case "AccessDenied", "KMSAccessDenied", "NotAuthorized", "UnauthorizedOperation":
+		return fmt.Errorf("%w (%s)", secret.ErrDenied, word(code))
+	case "Throttling", "Throttled", "RequestThrottled", "TooManyRequests", "RequestLimitExceeded", "SlowDown":
+		return fmt.Errorf("%w (%s)", secret.ErrThrottled, word(code))
+	case "ExpiredToken", "RequestExpired", "UnrecognizedClient", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidToken",
+		"TokenRefreshRequired", "IncompleteSignature", "MissingAuthenticationToken", "SignatureDoesNotMatch", "InvalidSignature", "AuthFailure":
+		return fmt.Errorf("%w are not taken (%s)", ErrLogin, word(code))
+	case "DecryptionFailure", "InvalidKeyId", "KMSDisabled", "KMSInvalidState", "KMSNotFound":
+		return fmt.Errorf("%w: it cannot decrypt the secret; look at the state of its KMS key (%s)", secret.ErrUnavailable, word(code))
+	case "Validation", "InvalidParameter", "InvalidParameterValue", "SerializationException", "ValidationError":
+		return fmt.Errorf("%w (%s)", ErrRequest, word(code))
+	}
+	return fmt.Errorf("%w (%s)", secret.ErrUnavailable, word(code))
+}
+
+// Refused reports whether AWS refused a request for what was asked or for who asked, so that the same for less may be
+// allowed.
+func Refused(err error) bool { return errors.Is(err, secret.ErrDenied) || errors.Is(err, ErrRequest) }
+
+// word is the name of an error, if it is nothing else.
+func word(code string) string {
+	if code == "" || len(code) > 64 || strings.ContainsFunc(code, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }) {
+		return "unnamed"
+	}
+	return code
+}
+
+// failure is the error that an answer other than 200 means.
+func (a *answer) failure(code, message string, now time.Time) error {
+	switch {
+	case 300 <= a.status && a.status < 400:
+		return fmt.Errorf("%w: it sends elsewhere (%d); set the endpoint itself", secret.ErrUnavailable, a.status)
+	case code == "" && a.status == http.StatusTooManyRequests:
+		return secret.ErrThrottled
+	case code == "" && a.status >= 500:
+		return fmt.Errorf("%w: it answered %d", secret.ErrUnavailable, a.status)
+	case code == "":
+		return fmt.Errorf("%w: status %d", ErrMalformed, a.status)
+	case a.status >= 500:
+		return fmt.Errorf("%w: it answered %d (%s)", secret.ErrUnavailable, a.status, word(code))
+	}
+	err := Explain(code, message)
+	if errors.Is(err, ErrLogin) || strings.HasPrefix(code, "RequestTimeTooSkewed") || strings.HasPrefix(code, "RequestInTheFuture") {
+		if skew := a.skew(now); skew > maxSkew || skew < -maxSkew {
+			return fmt.Errorf("%w: it differs from that of AWS by %v", ErrClock, skew)
+		}
+	}
+	return err
+}
+
+// skew is how far our clock is ahead of the one that answered, by the Date of the answer.
+func (a *answer) skew(now time.Time) time.Duration {
+	date, err := http.ParseTime(a.header.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	return now.Round(0).Sub(date).Truncate(time.Second)
+}
+
+// jsonError finds the error in the header or in the body, where its name follows a namespace.
+func jsonError(a *answer) (code, message string) {
+	root, err := strictjson.Parse(a.body, strictjson.Limits{ExactNames: true})
+	if err != nil || root.Kind != strictjson.Object {
+		return "", ""
+	}
+	code, _, _ = strings.Cut(a.header.Get("X-Amzn-Errortype"), ":")
+	if t, ok := root.Get("__type").Str(); ok {
+		code = t
+	}
+	code = code[strings.LastIndexByte(code, '#')+1:]
+	for _, name := range []string{"message", "Message"} {
+		if m, ok := root.Get(name).Str(); ok {
+			message = m
+		}
+	}
+	return code, message
+}
+
+// unreached says why there was no answer, in words of our own: the text of the library may quote what the other side
+// sent.
+func unreached(ctx context.Context, err error) error {
+	if done := contextError(ctx); done != nil {
+		return done
+	}
+	var timeout net.Error
+	var dial *net.OpError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &certificate):
+		return fmt.Errorf("%w: its certificate is not trusted", secret.ErrUnavailable)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("%w: no connection or no answer in time", secret.ErrTimeout)
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return fmt.Errorf("%w: cannot connect: %w", secret.ErrUnavailable, dial.Err)
+	}
+	return fmt.Errorf("%w: the connection failed", secret.ErrUnavailable)
+}
+
+// contextError is nil until ctx is done, and then what the contract of secret.Upstream wants.
+func contextError(ctx context.Context) error {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), ErrClosed):
+		return ErrClosed
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", secret.ErrTimeout, err)
+	default:
+		return err
+	}
+}
