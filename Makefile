@@ -68,7 +68,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 tools: $(LINT) ## build the developer tools
 
-deps: ## install the policy compiler, the load generator, the emulator of other processors and AWS's models (Debian packages; needs root)
+deps: ## install the policy compiler, the load generator, the emulator of other processors and botocore (Debian packages; needs root)
 	apt-get install -y --no-install-recommends clang lld wabt wrk qemu-user-static python3-botocore
 
 fmt: $(LINT) ## format all Go files
