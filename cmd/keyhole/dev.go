@@ -43,7 +43,7 @@ secret in it. It prints a curl line that works. Everything stays in the director
 			defer stop()
 			return runServer(ctx, filepath.Join(dir, devdir.ConfigFile), f, reload, func(r *running) error {
 				return devdir.Once(dir, func() error { return seed(ctx, r) })
-			}, func(r *running) error { return greet(cmd.OutOrStdout(), r) })
+			}, func(r *running) error { return greet(ctx, cmd.OutOrStdout(), r) })
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", defaultDir, "directory to work in")
@@ -72,14 +72,14 @@ func seed(ctx context.Context, r *running) (err error) {
 	return nil
 }
 
-func greet(w io.Writer, r *running) error {
+func greet(ctx context.Context, w io.Writer, r *running) error {
 	token, err := app.Issue(r.config, os.Getenv, app.TokenRequest{
 		Scope: devScopes, Base: devBase, Subject: "dev", TTL: min(devTTL, r.config.Identity.MaxTTL),
 	})
 	if err != nil {
 		return err
 	}
-	if err := recordIssued(r.config, devScopes, "dev"); err != nil {
+	if err := recordIssued(ctx, r.config, devScopes, "dev"); err != nil {
 		return err
 	}
 	options, url, err := curlOptions(r.config, r.native)

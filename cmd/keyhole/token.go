@@ -61,7 +61,7 @@ func tokenCreateCommand() *cobra.Command {
 				return err
 			}
 			// The record comes before the token, as everywhere.
-			if err := recordIssued(c, scope, subject); err != nil {
+			if err := recordIssued(cmd.Context(), c, scope, subject); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
@@ -77,12 +77,12 @@ func tokenCreateCommand() *cobra.Command {
 }
 
 // recordIssued appends to the command line's own log: the server holds the other one.
-func recordIssued(c *config.Config, scope, subject string) error {
+func recordIssued(ctx context.Context, c *config.Config, scope, subject string) error {
 	file, err := cliAudit(c)
 	if err != nil {
 		return err
 	}
-	return app.RecordIssued(context.Background(), c, os.Getenv, file, scope, subject)
+	return app.RecordIssued(ctx, c, os.Getenv, file, scope, subject)
 }
 
 // cliAudit is the command line's own log, beside that of the server.

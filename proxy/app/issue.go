@@ -69,7 +69,7 @@ func Issue(c *config.Config, getenv func(string) string, r TokenRequest) (string
 
 // RecordIssued appends the record of a token to the log at file, which is the command line's own.
 func RecordIssued(ctx context.Context, c *config.Config, getenv func(string) string, file, scope, subject string) error {
-	log, err := openLog(c, getenv, file)
+	log, err := openLog(ctx, c, getenv, file)
 	if err != nil {
 		return err
 	}

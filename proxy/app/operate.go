@@ -14,10 +14,14 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
+// turnTimeout bounds the wait for another command to be done with the command line's log: a rotation that waits for its
+// server is the longest.
+const turnTimeout = 20 * time.Second
+
 // Operate makes a change that an operator asked for beside the server, between its two records in the log at file, which
 // is the command line's own: without the first one nothing is changed. what tells the second one what came of it.
 func Operate(ctx context.Context, c *config.Config, getenv func(string) string, file, action string, change func() (what string, err error)) error {
-	log, err := openLog(c, getenv, file)
+	log, err := openLog(ctx, c, getenv, file)
 	if err != nil {
 		return fmt.Errorf("nothing is done without a record: %w", err)
 	}
@@ -35,7 +39,8 @@ func Operate(ctx context.Context, c *config.Config, getenv func(string) string, 
 	return errors.Join(failed, log.Append(context.WithoutCancel(ctx), done), log.Close())
 }
 
-func openLog(c *config.Config, getenv func(string) string, file string) (*audit.Log, error) {
+// openLog waits for its turn: a log has one writer, and a command keeps it until its change is recorded.
+func openLog(ctx context.Context, c *config.Config, getenv func(string) string, file string) (*audit.Log, error) {
 	text, err := c.Audit.Key.Resolve(c.Dir, getenv)
 	if err != nil {
 		return nil, fmt.Errorf("audit.key: %w", err)
@@ -49,7 +54,19 @@ func openLog(c *config.Config, getenv func(string) string, file string) (*audit.
 	if err != nil {
 		return nil, err
 	}
+	turn := time.NewTimer(turnTimeout)
+	defer turn.Stop()
 	log, err := audit.New(audit.Config{Sink: sink, Key: key, Region: c.Region})
+	for waiting := true; waiting && errors.Is(err, audit.ErrInUse); {
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-turn.C:
+			waiting = false
+		case <-time.After(20 * time.Millisecond):
+			log, err = audit.New(audit.Config{Sink: sink, Key: key, Region: c.Region})
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
