@@ -12,8 +12,8 @@ import (
 
 // Backup decides about a copy of the encrypted file of an upstream, and records it before the copy is made. It wants
 // scopes that read and list everything. No policy is asked: policies decide about secrets, and without the master key the
-// copy holds none.
-func (p *Proxy) Backup(ctx context.Context, c *Call, upstream string) (decision string, err error) {
+// copy holds none. ready is asked once it is decided; its error, an *Error, is what is recorded and answered then.
+func (p *Proxy) Backup(ctx context.Context, c *Call, upstream string, ready func() error) (decision string, err error) {
 	t := p.begin(c, policy.Read)
 	defer p.end(t)
 	t.rec.Action, t.rec.Decision.Reason = audit.ActionBackup, "upstream "+upstream
@@ -30,6 +30,10 @@ func (p *Proxy) Backup(ctx context.Context, c *Call, upstream string) (decision 
 			return "", p.refuse(ctx, t, fail(api.ScopeDenied, "a backup needs the scopes read:** and list:**"))
 		}
 	}
-	t.rec.Decision.Effect, t.rec.Result.Status = policy.Allow.String(), 200
+	t.rec.Decision.Effect = policy.Allow.String()
+	if err := ready(); err != nil {
+		return "", p.refuse(ctx, t, because(err))
+	}
+	t.rec.Result.Status = 200
 	return t.rec.ID, p.record(ctx, t)
 }

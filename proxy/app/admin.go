@@ -3,23 +3,45 @@ package app
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/httpapi"
 )
 
 // admin answers on the admin listener, which is for operators: it says why, where the native API says only whether.
 func (a *App) admin() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]any{"status": "ok"})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := a.Proxy.Ready(); err != nil {
-			answer(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": err.Error()})
-			return
+	routes := map[string]struct {
+		method string
+		handle http.HandlerFunc
+	}{
+		"/healthz":         {http.MethodGet, healthz},
+		"/readyz":          {http.MethodGet, a.readyz},
+		"/v1/vault/backup": {http.MethodPost, a.backup},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch route, ok := routes[r.URL.Path]; {
+		case !ok:
+			httpapi.WriteError(w, &proxy.Error{Code: api.UnknownRoute, Message: "no such route of the admin listener"})
+		case r.Method != route.method:
+			w.Header().Set("Allow", route.method)
+			httpapi.WriteError(w, &proxy.Error{Code: api.MethodNotAllowed, Message: "this route takes " + route.method})
+		default:
+			route.handle(w, r)
 		}
-		answer(w, http.StatusOK, map[string]any{"ready": true, "generation": a.Proxy.Generation()})
 	})
-	mux.HandleFunc("POST /v1/vault/backup", a.backup)
-	return mux
+}
+
+func healthz(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"status": "ok"})
+}
+
+func (a *App) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := a.Proxy.Ready(); err != nil {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"ready": true, "generation": a.Proxy.Generation()})
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

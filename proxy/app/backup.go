@@ -7,11 +7,11 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/httpapi"
 )
 
 // snapshotter is an upstream that can copy itself while it serves. What it writes is as secret as its file.
@@ -24,40 +24,48 @@ const leastCopyRate = 1 << 20
 
 // backup answers with the file of a vault, as it is at one moment. Its token must permit to read and to list everything.
 func (a *App) backup(w http.ResponseWriter, r *http.Request) {
-	if err := a.sendBackup(w, r); err != nil {
-		var e *proxy.Error
-		if !errors.As(err, &e) {
-			e = &proxy.Error{Code: api.Internal, Message: "the backup failed; the server's log says why"}
-			a.log.Error("a backup failed", "error", err.Error())
-		}
-		if e.Code.Status() == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-		}
-		answer(w, e.Code.Status(), api.ErrorBody{Error: api.Error{Code: e.Code, Message: e.Message, Decision: e.Decision}})
+	err := a.sendBackup(w, r)
+	if err == nil {
+		return
 	}
+	if e := (*proxy.Error)(nil); !errors.As(err, &e) {
+		a.log.Error("a backup failed", "error", err.Error())
+		err = &proxy.Error{Code: api.Internal, Message: "the backup failed; the server's log says why"}
+	}
+	httpapi.WriteError(w, err)
 }
 
 func (a *App) sendBackup(w http.ResponseWriter, r *http.Request) error {
 	if r.Header.Get("Origin") != "" {
 		return &proxy.Error{Code: api.ScopeDenied, Message: "browsers are not served"}
 	}
-	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	token, err := httpapi.Bearer(r.Header)
+	if err != nil {
+		return err
+	}
 	source, _, _ := net.SplitHostPort(r.RemoteAddr)
 	name := r.URL.Query().Get("upstream")
 	call := &proxy.Call{Token: token, Surface: "admin", SourceIP: source, UserAgent: r.UserAgent()}
-	if _, err := a.Proxy.Backup(r.Context(), call, name); err != nil {
+	vault, found := a.sources[name].(snapshotter)
+	mine := false
+	decision, err := a.Proxy.Backup(r.Context(), call, name, func() error {
+		if !found {
+			return &proxy.Error{Code: api.NotFound, Message: "there is no upstream of this name that can be backed up"}
+		}
+		if mine = a.copying.TryLock(); !mine {
+			return &proxy.Error{Code: api.Overloaded, Message: "another backup is under way", RetryAfter: time.Second}
+		}
+		return nil
+	})
+	if mine {
+		defer a.copying.Unlock()
+	}
+	if err != nil {
 		return err
 	}
-	vault, ok := a.sources[name].(snapshotter)
-	if !ok {
-		return &proxy.Error{Code: api.NotFound, Message: "there is no upstream of this name that can be backed up"}
-	}
-	if !a.copying.TryLock() {
-		return &proxy.Error{Code: api.Overloaded, Message: "another backup is under way", RetryAfter: time.Second}
-	}
-	defer a.copying.Unlock()
+	w.Header().Set("X-Keyhole-Decision", decision)
 	begun := false
-	err := vault.Snapshot(r.Context(), func(bytes int64) (io.Writer, error) {
+	err = vault.Snapshot(r.Context(), func(bytes int64) (io.Writer, error) {
 		begun = true
 		allowed := 2*requestTimeout + time.Duration(bytes/leastCopyRate)*time.Second
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(allowed)); err != nil {

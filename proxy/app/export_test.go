@@ -20,3 +20,12 @@ func (s *Server) Timeouts() (all [][4]time.Duration) {
 	}
 	return all
 }
+
+// Admin answers on the admin listener.
+func (a *App) Admin() http.Handler { return a.admin() }
+
+// HoldCopies keeps backups off as one that is under way does.
+func (a *App) HoldCopies() (release func()) {
+	a.copying.Lock()
+	return a.copying.Unlock
+}

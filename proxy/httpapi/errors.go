@@ -23,6 +23,14 @@ var challenges = map[api.Code]string{
 	api.UnknownKey:      `Bearer realm="keyhole", error="invalid_token", error_description="unknown key"`,
 }
 
+// WriteError is for other listeners: they answer a failure as the native API does.
+func WriteError(w http.ResponseWriter, err error) {
+	h := w.Header()
+	h["Cache-Control"] = headerPrivate
+	h["X-Content-Type-Options"] = headerNosniff
+	writeError(w, err)
+}
+
 // writeError answers with the native dialect's error shape. Anything that is not a *proxy.Error is a bare 500.
 func writeError(w http.ResponseWriter, err error) {
 	e := errorOf(err)

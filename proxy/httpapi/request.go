@@ -13,7 +13,7 @@ import (
 
 // call gathers what the decision path must know of the request.
 func (n *Native) call(r *http.Request) (proxy.Call, error) {
-	token, err := bearer(r.Header)
+	token, err := Bearer(r.Header)
 	if err != nil {
 		return proxy.Call{}, err
 	}
@@ -43,8 +43,8 @@ func first(v []string) string {
 	return v[0]
 }
 
-// bearer takes the token of RFC 6750 section 2.1. No header is no token; another scheme or a second header is an error.
-func bearer(h http.Header) (string, error) {
+// Bearer takes the token of RFC 6750 section 2.1. No header is no token; another scheme or a second header is an error.
+func Bearer(h http.Header) (string, error) {
 	values := h["Authorization"]
 	switch len(values) {
 	case 0:
