@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+const noWait = 0
+
 // lock leaves locking to the storage library: the server is not supported on this system.
 func lock(*os.File, bool, time.Duration) error { return nil }
 

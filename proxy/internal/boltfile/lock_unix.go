@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// noWait opens a named pipe, which is no database, without waiting for its other end. For a file it means nothing.
+const noWait = syscall.O_NONBLOCK
+
 // lock takes the lock that the storage library takes, through the same descriptor, so that pages are checked while
 // nobody writes them.
 func lock(file *os.File, shared bool, wait time.Duration) error {

@@ -41,7 +41,7 @@ func Open(path string, flag int) (*os.File, error) {
 }
 
 func open(path string, flag int) (*os.File, error) {
-	file, err := os.OpenFile(path, flag, 0)
+	file, err := os.OpenFile(path, flag|noWait, 0)
 	if err != nil {
 		return nil, err
 	}
