@@ -26,6 +26,8 @@ type client struct {
 	http   *http.Client
 	config *config.Config // of the directory; nil where only a URL is known
 	close  func() error
+
+	lacking bool // the server is known to ask for a client certificate, and there is none to show
 }
 
 // newClient takes only URLs over which a token may travel: HTTPS, or plain HTTP to this machine or where the operator
@@ -66,7 +68,11 @@ func (c *client) do(ctx context.Context, method, target string, body []byte) (in
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
-		return 0, nil, &failure{code: exitUnavailable, err: fmt.Errorf("asking %s: %w", c.base, err), hint: "is the server running, and is the URL right?"}
+		hint := "is the server running, and is the URL right?"
+		if refusesIdentity(err, c.lacking) {
+			hint = certificateHint
+		}
+		return 0, nil, &failure{code: exitUnavailable, err: fmt.Errorf("asking %s: %w", c.base, err), hint: hint}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))

@@ -123,7 +123,18 @@ func TestCommandsWithAClientCertificate(t *testing.T) {
 	with := func(more []string, args ...string) []string { return append(args, more...) }
 
 	keyhole(t, 0, "v", with(identity, "set", "web/production/KEY", "--config", file)...)
-	keyhole(t, 5, "", "get", "web/production/KEY", "--config", file)
+	for _, args := range [][]string{
+		{"get", "web/production/KEY"},
+		{"list", "web"},
+		{"versions", "web/production/KEY"},
+		{"delete", "web/production/KEY"},
+		{"rollback", "web/production/KEY", "previous"},
+		{"key", "rotate"},
+	} {
+		if _, stderr := keyhole(t, 5, "", append(args, "--config", file)...); !strings.Contains(stderr, "--tls-cert and --tls-key") {
+			t.Errorf("%v: got %s, want what to do", args, stderr)
+		}
+	}
 	keyhole(t, 2, "", with(identity[:2], "get", "web/production/KEY", "--config", file)...)
 	keyhole(t, 2, "", with(identity, "get", "web/production/KEY", "--config", file, "--tls-ca", "file:x")...)
 	keyhole(t, 2, "", "get", "web/production/KEY", "--config", file, "--tls-cert", "x", "--tls-key", "y")

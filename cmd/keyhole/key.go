@@ -97,6 +97,9 @@ func awaitKey(ctx context.Context, c *config.Config, identity *tlsFlags, server 
 		if there, err = publishes(ctx, client, server.Native, id); there {
 			return nil
 		}
+		if refusesIdentity(err, identity.lacksIdentity(c)) {
+			return &failure{code: exitUnavailable, err: fmt.Errorf("asking the running server (process %d) for its keys: %w", server.PID, err), hint: certificateHint}
+		}
 		select {
 		case <-ctx.Done():
 			if err == nil {

@@ -131,7 +131,7 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		}
 		cl, err := newClient(server.Native, token, transport)
 		if err == nil {
-			cl.config = c
+			cl.config, cl.lacking = c, t.tls.lacksIdentity(c)
 		}
 		return cl, err
 	}

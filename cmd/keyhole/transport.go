@@ -97,6 +97,25 @@ func (f *tlsFlags) identify(c *tls.Config) error {
 	return nil
 }
 
+// certificateHint is what to do where refusesIdentity holds.
+const certificateHint = "the server asks for a client certificate that it believes: name one with --tls-cert and --tls-key"
+
+// lacksIdentity reports whether the server of c asks for a client certificate and the command has none to show.
+func (f *tlsFlags) lacksIdentity(c *config.Config) bool {
+	return f.cert == "" && c.Listen.Native.TLS != nil && !c.Listen.Native.TLS.ClientCA.IsZero()
+}
+
+// refusesIdentity reports whether err is that of a server to which the client certificate, or the lack of one, is not good
+// enough: it sends an alert (RFC 8446, section 6.2). In TLS 1.3 that comes when the client takes the handshake for finished,
+// and the end of the connection may overtake it; so where a certificate is lacking, every end is taken for that one.
+func refusesIdentity(err error, lacking bool) bool {
+	op := (*net.OpError)(nil)
+	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "dial") {
+		return op.Op == "remote error"
+	}
+	return err != nil && lacking
+}
+
 // readRef reads what a flag refers to, from the working directory on.
 func readRef(flag, text string, private bool) ([]byte, error) {
 	ref, err := config.ParseRef(text, "file", "env")
