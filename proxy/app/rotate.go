@@ -121,11 +121,7 @@ func readSigningKey(path string) (ed25519.PrivateKey, error) {
 func (r *rotation) next() (ed25519.PrivateKey, error) {
 	path := r.private + nextSuffix
 	// A rotation that was ended while it made the key left a name of it that nobody else would ever remove.
-	parts, err := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".*.part"))
-	for _, part := range parts {
-		err = errors.Join(err, os.Remove(part))
-	}
-	if err != nil {
+	if err := durable.Sweep(path, nil); err != nil {
 		return nil, err
 	}
 	key, err := readSigningKey(path)

@@ -46,6 +46,9 @@ func (f File) Rekey(ctx context.Context, now time.Time) (r Rekeyed, err error) {
 	}
 	defer clear(key)
 	defer func() { err = errors.Join(err, v.Close()) }()
+	if err := durable.Sweep(f.keyPath()+PendingSuffix, nil); err != nil {
+		return r, fmt.Errorf("removing what an earlier rekey left: %w", err)
+	}
 	if f.Pending() != "" {
 		if r.Finished, err = f.resume(key, now); r.Finished || err != nil {
 			r.OldKey = f.keptKey()

@@ -32,13 +32,20 @@ func (f File) Save(ctx context.Context, path string, replace bool, fill func(io.
 	if err := f.mayBecomeBackup(path, replace); err != nil {
 		return found, err
 	}
+	if err := durable.Sweep(path, beingMade); err != nil {
+		return found, fmt.Errorf("making the backup: %w", err)
+	}
 	temp, err := durable.Temp(path)
 	if err != nil {
 		return found, fmt.Errorf("making the backup: %w", err)
 	}
 	defer func() { _ = os.Remove(temp.Name()) }()
+	making, err := embedded.Lock(temp.Name()) // so that another backup to this path does not take it for a leftover
+	if err != nil {
+		return found, errors.Join(err, temp.Close())
+	}
 	err = fill(temp)
-	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+	if err := errors.Join(err, temp.Sync(), temp.Close(), making.Close()); err != nil {
 		return found, fmt.Errorf("making the backup: %w", err)
 	}
 	copied := f
@@ -54,6 +61,15 @@ func (f File) Save(ctx context.Context, path string, replace bool, fill func(io.
 		return found, fmt.Errorf("naming the backup: %w", err)
 	}
 	return found, nil
+}
+
+// beingMade reports whether a backup that is under way has the file.
+func beingMade(name string) bool {
+	lock, err := embedded.Lock(name)
+	if err != nil {
+		return true
+	}
+	return lock.Close() != nil
 }
 
 func (f File) mayBecomeBackup(path string, replace bool) error {

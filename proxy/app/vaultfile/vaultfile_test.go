@@ -192,6 +192,30 @@ func TestSaveThrowsBadCopiesAway(t *testing.T) {
 	}
 }
 
+// What a killed backup or rekey left is removed by the next one, and what another backup is at work on is not.
+func TestLeftoversAreRemoved(t *testing.T) {
+	f := vault(t)
+	path := filepath.Join(t.TempDir(), "back[up")
+	left := filepath.Join(filepath.Dir(path), ".back[up.1.part")
+	put(t, left, []byte("half a vault"))
+	_, err := f.Save(t.Context(), path, true, func(w io.Writer) error {
+		if _, err := f.Save(t.Context(), path, true, snapshot(f)); err != nil {
+			t.Errorf("a backup amid another: %v", err)
+		}
+		return f.Snapshot(t.Context(), w)
+	})
+	if got := names(t, filepath.Dir(path)); err != nil || len(got) != 1 {
+		t.Errorf("got %v (%v), want one backup", got, err)
+	}
+	put(t, filepath.Join(filepath.Dir(f.Path), ".master.key.new.1.part"), []byte("half a key"))
+	if _, err := f.Rekey(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, filepath.Dir(f.Path)); len(got) != 3 {
+		t.Errorf("the directory holds %v, want the vault and two keys", got)
+	}
+}
+
 func TestRestore(t *testing.T) {
 	f := vault(t)
 	saved := backup(t, f)

@@ -3,7 +3,7 @@
 //
 // Files are made with mode 0600, those that replace another with its mode; the administrator's have the owner of what they
 // replace, or of their directory. What a change that was ended leaves behind are files whose names begin with a dot and
-// end in ".part".
+// end in ".part", which Sweep removes.
 package durable
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Create makes a new file. It fails with fs.ErrExist where there is one, and then changes nothing.
@@ -41,7 +42,7 @@ func place(path string, data []byte, put func(from, to string) error) error {
 
 // Temp opens an empty file beside path, for what is to have that name later. The caller removes it.
 func Temp(path string) (*os.File, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
+	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*"+tempSuffix)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +54,29 @@ func Temp(path string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return f, nil
+}
+
+func tempPrefix(path string) string { return "." + filepath.Base(path) + "." }
+
+const tempSuffix = ".part"
+
+// Sweep removes what changes of path left behind that were ended, but for those files of which inUse says that somebody is
+// at work on them; nil means that nobody is.
+func Sweep(path string, inUse func(name string) bool) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := filepath.Join(filepath.Dir(path), e.Name())
+		if !strings.HasPrefix(e.Name(), tempPrefix(path)) || !strings.HasSuffix(e.Name(), tempSuffix) || inUse != nil && inUse(name) {
+			continue
+		}
+		if rerr := os.Remove(name); !errors.Is(rerr, os.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
 }
 
 // Rename gives a file another name, in the same directory or in another, and takes it from the file that had it.
