@@ -77,6 +77,9 @@ be read only with the master key, which is not in it: keep that apart. FILE has 
 master key, every entry was read, and all is on disk. Its mode is 0600.`,
 		Args: args(1, 1, "keyhole vault backup FILE"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if args[0] == "" {
+				return usage("FILE is empty")
+			}
 			c, f, err := t.load()
 			if err != nil {
 				return err
@@ -88,7 +91,11 @@ master key, every entry was read, and all is on disk. Its mode is 0600.`,
 			save := func(fill func(io.Writer) error) error {
 				found, err := f.Save(cmd.Context(), args[0], replace, fill)
 				if errors.Is(err, vaultfile.ErrExists) {
-					err = &failure{code: exitFailed, err: err, hint: "choose another name, or --replace the file"}
+					hint := "choose another name"
+					if !replace {
+						hint += ", or --replace the file"
+					}
+					err = &failure{code: exitFailed, err: err, hint: hint}
 				}
 				if err != nil {
 					return err

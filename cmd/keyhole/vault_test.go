@@ -136,8 +136,13 @@ func TestBackupWithoutAnAdminListener(t *testing.T) {
 	}
 	p.Stop(t)
 	keyhole(t, 0, "", "vault", "backup", file, "--dir", dir)
-	for _, args := range [][]string{{"backup"}, {"backup", "a", "b"}, {"restore"}, {"rekey", "a"}, {"backup", "a", "--upstream", "none"}} {
+	for _, args := range [][]string{{"backup"}, {"backup", "a", "b"}, {"restore"}, {"rekey", "a"}, {"backup", "a", "--upstream", "none"}, {"backup", ""}} {
 		keyhole(t, 2, "", append([]string{"vault"}, append(args, "--dir", dir)...)...)
+	}
+	for _, name := range []string{filepath.Join(dir, "vault.db"), os.DevNull, "."} { // no hint leads round in a circle
+		if _, stderr := keyhole(t, 1, "", "vault", "backup", name, "--replace", "--dir", dir); !strings.Contains(stderr, "another name") || strings.Contains(stderr, "--replace") {
+			t.Errorf("onto %s: got %s", name, stderr)
+		}
 	}
 }
 

@@ -5,7 +5,7 @@ import "net/netip"
 // Listen is the server's addresses. Each is HOST:PORT; empty switches the listener off, port 0 takes any free port.
 type Listen struct {
 	Native         Listener       `key:"native" default:"127.0.0.1:8640" doc:"The native API."`
-	Admin          string         `key:"admin" format:"address" default:"127.0.0.1:8641" doc:"Metrics, health and the console; a loopback address."`
+	Admin          string         `key:"admin" format:"address" default:"127.0.0.1:8641" doc:"Health, readiness with its reason, and backups of the vault; a loopback address."`
 	AWS            Listener       `key:"aws" doc:"The dialect of the AWS Parameters and Secrets extension."`
 	Vault          Listener       `key:"vault" doc:"The dialect of Vault's KV API."`
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks whose X-Forwarded-For is believed."`
