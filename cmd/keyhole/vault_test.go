@@ -236,3 +236,25 @@ func TestVaultCommandsAreKilled(t *testing.T) {
 	keyhole(t, 0, "", "audit", "verify", "--dir", dir)
 	keyhole(t, 0, "", "doctor", "--dir", dir)
 }
+
+// What goes wrong with a vault is said as it is: there is no upstream, and nothing else that went wrong because of it.
+func TestVaultFailuresAreSaidPlainly(t *testing.T) {
+	dir := t.TempDir()
+	dev(t, dir).Stop(t)
+	limited := exec.Command("sh", "-c", `ulimit -f 12; exec "$0" "$@"`, bin, "vault", "rekey", "--dir", dir) // as a full disk, beyond 6 or 12 KiB
+	rekeyed, err := limited.CombinedOutput()
+	if err == nil {
+		t.Fatal("the vault was rekeyed without room for its copy")
+	}
+	file := filepath.Join(t.TempDir(), "b")
+	keyhole(t, 0, "", "vault", "backup", file, "--dir", dir)
+	if err := os.Truncate(file, 5000); err != nil {
+		t.Fatal(err)
+	}
+	_, restored := keyhole(t, 1, "", "vault", "restore", file, "--dir", dir)
+	for want, got := range map[string]string{"too large": string(rekeyed), "damaged": restored} {
+		if !strings.Contains(got, want) || strings.Contains(got, "upstream") || strings.Contains(got, "already closed") {
+			t.Errorf("got %s, want %q and nothing else", got, want)
+		}
+	}
+}

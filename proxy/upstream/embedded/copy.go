@@ -8,6 +8,8 @@ import (
 	"os"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/keyhole-edge/keyhole/proxy/internal/boltfile"
 )
 
 // batchBytes is how much of a copy is held in memory.
@@ -27,7 +29,8 @@ func (v *Vault) CopyTo(ctx context.Context, path string, key []byte) (_ Contents
 	}
 	db, err := openBolt(path, file, false)
 	if err != nil {
-		return Contents{}, errors.Join(fmt.Errorf("copying the vault: %w", err), file.Close(), os.Remove(path))
+		boltfile.Abandon(file)
+		return Contents{}, errors.Join(fmt.Errorf("copying the vault: %w", err), os.Remove(path))
 	}
 	db.NoSync = true // until the end: half a copy is none
 	var found Contents

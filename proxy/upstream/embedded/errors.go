@@ -22,10 +22,16 @@ var (
 	ErrLocked = errors.New("the vault is open in another process")
 	// ErrCorrupt: the file is cut short, altered or damaged, as a whole at Open or in the entry that was asked for.
 	// Restore a backup. It is a kind of secret.ErrUnavailable.
-	ErrCorrupt = fmt.Errorf("%w: the vault's file is damaged", secret.ErrUnavailable)
+	ErrCorrupt error = unavailable{errors.New("the vault's file is damaged")}
 	// ErrClosed: Close was called. It is a kind of secret.ErrUnavailable.
-	ErrClosed = fmt.Errorf("%w: the vault is closed", secret.ErrUnavailable)
+	ErrClosed error = unavailable{errors.New("the vault is closed")}
 )
+
+// unavailable is a kind of secret.ErrUnavailable that says only what it is: to those who restore or rekey a vault it is no
+// upstream.
+type unavailable struct{ error }
+
+func (u unavailable) Unwrap() []error { return []error{secret.ErrUnavailable, u.error} }
 
 // errPanicked marks the errors that guard made from a panic.
 var errPanicked = fmt.Errorf("%w: its pages do not hold together", ErrCorrupt)

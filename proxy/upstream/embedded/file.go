@@ -12,7 +12,6 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/boltfile"
 	"github.com/keyhole-edge/keyhole/proxy/internal/durable"
-	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // Lock keeps every vault from being opened at path, where there is a file, until it is closed. It asks nothing of the
@@ -66,7 +65,7 @@ func openBolt(path string, file *os.File, readOnly bool) (*bolt.DB, error) {
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	return nil, fmt.Errorf("%w: %w", secret.ErrUnavailable, err)
+	return nil, unavailable{err}
 }
 
 // create makes an empty vault beside its path and links it there when it is whole, so that a vault is never seen

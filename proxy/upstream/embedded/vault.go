@@ -190,7 +190,7 @@ func (v *Vault) update(ctx context.Context, f func(*bolt.Tx) error) error {
 	}
 	<-v.writing
 	if err != nil && failed == nil {
-		return fmt.Errorf("%w: committing: %w", secret.ErrUnavailable, err)
+		return unavailable{fmt.Errorf("committing: %w", err)}
 	}
 	return err
 }
