@@ -165,7 +165,11 @@ func (r *rotation) add(next ed25519.PrivateKey) error {
 	if err != nil || slices.Contains(keys.KeyIDs(), keyID(next)) {
 		return err
 	}
-	if keys, err = keys.At(r.now).With(next.Public().(ed25519.PublicKey)); err != nil {
+	if keys = keys.At(r.now); keys.Len() >= identity.MaxKeys {
+		return fmt.Errorf("%s has %d keys, and more are not taken: each key that was retired makes room %s after its rotation (identity.max_ttl and 30 seconds); rotate again then",
+			r.public, keys.Len(), r.end.Sub(r.now))
+	}
+	if keys, err = keys.With(next.Public().(ed25519.PublicKey)); err != nil {
 		return err
 	}
 	return r.write(keys)

@@ -250,3 +250,46 @@ func TestRotationLeavesNoCopyOfTheKey(t *testing.T) {
 		t.Errorf("a copy of the signing key stays: %v", err)
 	}
 }
+
+// With as many keys as there may be a rotation changes nothing, and says when there is room.
+func TestRotationWithoutRoomForAKey(t *testing.T) {
+	s, _ := seeded(t, proxytest.Options{})
+	keys, err := identity.ParseKeySet(keyFile(t, s, "jwks.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for keys.Len() < identity.MaxKeys {
+		pub, _, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys, err = keys.With(pub); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := keys.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir, "keys", "jwks.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := keyFile(t, s, "signing.pem")
+	_, err = app.RotateSigningKey(s.Config, time.Now(), func(string) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "1h0m30s") || !bytes.Equal(keyFile(t, s, "signing.pem"), before) {
+		t.Errorf("got %v, want when there is room", err)
+	}
+	later := time.Now()
+	for _, id := range keys.KeyIDs()[1:] {
+		keys = keys.Until(id, later)
+	}
+	if text, err = keys.MarshalJSON(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir, "keys", "jwks.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.RotateSigningKey(s.Config, later.Add(time.Second), func(string) error { return nil }); err != nil {
+		t.Errorf("when there is room: %v", err)
+	}
+}
