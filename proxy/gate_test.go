@@ -94,6 +94,22 @@ func TestAwaitingAClientTakesNoPlace(t *testing.T) {
 	h.Leave()
 }
 
+// A wait that panics gives the place of its request back once, not twice.
+func TestAwaitingThatPanicsLosesNoPlace(t *testing.T) {
+	h := newHarness(t, limited(proxy.Limits{InFlight: 1}))
+	must(t, h.Enter(t.Context(), true))
+	func() {
+		defer func() { _ = recover() }()
+		_ = h.Await(func() { panic("the body broke") })
+	}()
+	h.Leave()
+	must(t, h.Enter(t.Context(), true))
+	if err := h.Enter(t.Context(), true); codeOf(t, err) != api.Overloaded {
+		t.Errorf("a second request got %v while the only place is taken", err)
+	}
+	h.Leave()
+}
+
 // Any number of requests at the same time: all get their turn, and never more than may be in flight.
 func TestPlacesUnderContention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
