@@ -199,6 +199,24 @@ func TestClockSetBackInARequest(t *testing.T) {
 	}
 }
 
+// A stale value is released no later than its bound for stale ones.
+func TestFrozenWithAStaleValue(t *testing.T) {
+	for passes, want := range map[time.Duration]api.Code{10 * time.Minute: "", 30 * time.Minute: api.UpstreamError} {
+		h := newHarness(t, func(c *proxy.Config) { c.Mounts[0].TTL.Stale = 30 * time.Minute })
+		call := h.call(t, "read:one/*")
+		h.read(t, call, "one/KEY")
+		h.broken(secret.ErrUnavailable)
+		value, code := held(t, h, call, func(n int) {
+			if n == 1 {
+				h.clock.pass(passes, 0)
+			}
+		})
+		if code != want || (value == canary) != (want == "") {
+			t.Errorf("after %v more: got %q %q, want %q", passes, value, code, want)
+		}
+	}
+}
+
 // A policy that allows until a time is asked again as of when the answer is ready. It may look at all that it looked at
 // the first time.
 func TestAllowedUntil(t *testing.T) {
