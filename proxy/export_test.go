@@ -22,3 +22,6 @@ func (b Buckets) Len() (n int) {
 	}
 	return n
 }
+
+// Waiting is how many requests wait for a place.
+func Waiting(p *Proxy) int64 { return p.gate.waiting.Load() }

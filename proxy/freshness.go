@@ -179,7 +179,6 @@ func (f *freshness) run(ctx context.Context, c *check) {
 	} else {
 		f.failures.Add(1)
 		failed := f.cache.Observe()
-		failed.Thaws = began.Thaws
 		f.failed.Store(&failed)
 		f.log.LogAttrs(ctx, slog.LevelWarn, "the state store cannot be read", slog.String("error", c.err.Error()))
 	}

@@ -47,6 +47,39 @@ func TestRequestsWaitForAPlace(t *testing.T) {
 	})
 }
 
+// A place that comes from more being allowed goes to who waits, not to who comes after.
+func TestNobodyPassesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rules := proxy.Rules{}
+		h := newHarness(t, func(c *proxy.Config) {
+			c.Limits = proxy.Limits{InFlight: 1}
+			rules = proxy.Rules{Verifier: c.Verifier, Authorizer: c.Authorizer, Limits: proxy.Limits{InFlight: 2}}
+		})
+		must(t, h.Enter(t.Context(), false))
+		first := entering(t.Context(), h)
+		synctest.Wait()
+		_, err := h.SetRules(rules)
+		must(t, err)
+		second := entering(t.Context(), h)
+		synctest.Wait()
+		select {
+		case err := <-first:
+			must(t, err)
+		default:
+			t.Fatal("the first still waits")
+		}
+		select {
+		case err := <-second:
+			t.Fatalf("the second got %v while both places are taken", err)
+		default:
+		}
+		h.Leave()
+		h.Leave()
+		must(t, <-second)
+		h.Leave()
+	})
+}
+
 // Nobody waits for long, or for a client that is gone, and who gave up takes no place.
 func TestWaitingForAPlaceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -70,6 +103,9 @@ func TestWaitingForAPlaceEnds(t *testing.T) {
 		h.Leave()
 		must(t, h.Enter(t.Context(), false))
 		h.Leave()
+		if n := proxy.Waiting(h.Proxy); n != 0 {
+			t.Errorf("%d requests are said to wait, want none", n)
+		}
 	})
 }
 
@@ -91,6 +127,22 @@ func TestAwaitingAClientTakesNoPlace(t *testing.T) {
 	}
 	h.Leave()
 	must(t, h.Enter(t.Context(), true))
+	h.Leave()
+}
+
+// A wait that panics gives the place of its request back once, not twice.
+func TestAwaitingThatPanicsLosesNoPlace(t *testing.T) {
+	h := newHarness(t, limited(proxy.Limits{InFlight: 1}))
+	must(t, h.Enter(t.Context(), true))
+	func() {
+		defer func() { _ = recover() }()
+		_ = h.Await(func() { panic("the body broke") })
+	}()
+	h.Leave()
+	must(t, h.Enter(t.Context(), true))
+	if err := h.Enter(t.Context(), true); codeOf(t, err) != api.Overloaded {
+		t.Errorf("a second request got %v while the only place is taken", err)
+	}
 	h.Leave()
 }
 

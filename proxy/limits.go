@@ -39,14 +39,16 @@ func (p *Proxy) Enter(ctx context.Context, body bool) error {
 func (p *Proxy) Leave() { p.gate.leave(p.mostInFlight()) }
 
 // Await gives the place of a request back while wait waits for its client, who may be slow, and takes one again. Where
-// there is none then, it fails with Overloaded; the request has to Leave all the same.
-func (p *Proxy) Await(wait func()) error {
+// there is none then, it fails with Overloaded; the request has to Leave all the same, be it that wait panics.
+func (p *Proxy) Await(wait func()) (err error) {
 	p.Leave()
+	defer func() {
+		most := forUpstreams(p.mostInFlight())
+		if n := p.gate.inFlight.Add(1); most > 0 && n > most {
+			err = overloaded()
+		}
+	}()
 	wait()
-	most := forUpstreams(p.mostInFlight())
-	if n := p.gate.inFlight.Add(1); most > 0 && n > most {
-		return overloaded()
-	}
 	return nil
 }
 

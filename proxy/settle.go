@@ -15,10 +15,10 @@ const maxDecisions = 3
 
 // settle is the last step before a is released, whose record has been acknowledged. What was decided holds for one check
 // interval: a request that took longer, because the upstream or the sink was slow or the process was frozen in the
-// middle, looks again. If it was overtaken by facts, by the token's end or by the value's, nothing of a leaves, and the
-// request is decided anew, with a record of its own.
+// middle, looks again. If it was overtaken by facts, by the token's end or the value's, or by a policy that does not allow
+// it any more, nothing of a leaves, and the request is decided anew, with a record of its own.
 func (p *Proxy) settle(ctx context.Context, t *transaction, r ReadRequest, a Answer) (Answer, error) {
-	for n := 1; p.late(t) && p.overtaken(ctx, t, &a); n++ {
+	for n := 1; p.late(t) && p.overtaken(ctx, t, r, &a); n++ {
 		a.Release()
 		t.renew(p.wall())
 		if n == maxDecisions {
@@ -48,13 +48,16 @@ func (p *Proxy) late(t *transaction) bool {
 	return d < 0 || d >= p.fresh.interval
 }
 
-// overtaken reports whether t would not be decided now as it was, as far as can be told without deciding.
-func (p *Proxy) overtaken(ctx context.Context, t *transaction, a *Answer) bool {
+// overtaken reports whether t would not be decided now as it was, or not with the same value. What it asks again leaves
+// no record: the one that t has stays true unless something changed, and then there will be another.
+func (p *Proxy) overtaken(ctx context.Context, t *transaction, r ReadRequest, a *Answer) bool {
 	if _, err := t.rules.Verifier.Verify(ctx, t.sent); err != nil {
 		return true
 	}
-	m := p.mounts.find(t.req.Path)
-	if p.standing(ctx, t, m.Freshness, t.restricted()) != nil || p.fresh.generation() != t.generation {
+	decided := t.generation
+	t.req.Context.Time = p.wall()
+	m, e := p.judge(ctx, t, r.Path, r.Version)
+	if e != nil || t.generation != decided {
 		return true
 	}
 	// Nobody can have a younger value than one that was just read.

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
 )
@@ -47,6 +49,8 @@ func TestFrozenInARequest(t *testing.T) {
 			appendFact(t, h, state.Invalidation, "one/KEY")
 		}, "rotated", "", 2},
 		"revoked":         {func(t *testing.T, h *harness) { appendFact(t, h, state.Revocation, "subject:app") }, "", api.Revoked, 1},
+		"denied by now":   {func(_ *testing.T, h *harness) { h.judge.effect.Store(uint32(policy.Deny)) }, "", api.PolicyDenied, 1},
+		"to be approved":  {func(_ *testing.T, h *harness) { h.judge.effect.Store(uint32(policy.RequireApproval)) }, "", api.ApprovalRequired, 1},
 		"past its TTL":    {func(_ *testing.T, h *harness) { h.clock.pass(5*time.Minute, 0); h.vault.set("a/KEY", "rotated") }, "rotated", "", 2},
 		"token expired":   {func(_ *testing.T, h *harness) { h.clock.pass(2*time.Hour, 0) }, "", api.TokenExpired, 1},
 		"store not there": {func(_ *testing.T, h *harness) { h.store.fail.Store(true); h.clock.pass(time.Minute, 0) }, "", api.StateUnavailable, 1},
@@ -192,6 +196,44 @@ func TestClockSetBackInARequest(t *testing.T) {
 	})
 	if value != "rotated" || code != "" {
 		t.Errorf("got %q %q, want the new value", value, code)
+	}
+}
+
+// A stale value is released no later than its bound for stale ones.
+func TestFrozenWithAStaleValue(t *testing.T) {
+	for passes, want := range map[time.Duration]api.Code{10 * time.Minute: "", 30 * time.Minute: api.UpstreamError} {
+		h := newHarness(t, func(c *proxy.Config) { c.Mounts[0].TTL.Stale = 30 * time.Minute })
+		call := h.call(t, "read:one/*")
+		h.read(t, call, "one/KEY")
+		h.broken(secret.ErrUnavailable)
+		value, code := held(t, h, call, func(n int) {
+			if n == 1 {
+				h.clock.pass(passes, 0)
+			}
+		})
+		if code != want || (value == canary) != (want == "") {
+			t.Errorf("after %v more: got %q %q, want %q", passes, value, code, want)
+		}
+	}
+}
+
+// A policy that allows until a time is asked again as of when the answer is ready. It may look at all that it looked at
+// the first time.
+func TestAllowedUntil(t *testing.T) {
+	h := newHarness(t, nil)
+	call := h.call(t, "read:one/*")
+	h.read(t, call, "one/KEY")
+	first := h.judge.last.Load()
+	if value, code := held(t, h, call, func(int) { h.clock.pass(10*time.Second, 0) }); value != canary {
+		t.Fatalf("got %q", code)
+	}
+	again := *h.judge.last.Load()
+	if d := again.Context.Time.Sub(first.Context.Time); d != 10*time.Second {
+		t.Errorf("the policy was asked as of %v after the decision, want 10s", d)
+	}
+	again.Context.Time = first.Context.Time
+	if !reflect.DeepEqual(again.Context, first.Context) || again.Path != first.Path || again.Mount != first.Mount || again.Action != first.Action || again.Version != first.Version {
+		t.Errorf("asked again about %+v, first about %+v", again, *first)
 	}
 }
 

@@ -24,6 +24,7 @@ type replicas struct {
 	mu      sync.Mutex
 	answers []secret.Secret
 	reads   int
+	given   []secret.Value
 }
 
 func (r *replicas) Read(context.Context, string, secret.Version) (*secret.Secret, error) {
@@ -33,6 +34,7 @@ func (r *replicas) Read(context.Context, string, secret.Version) (*secret.Secret
 	s := r.answers[0]
 	r.answers = r.answers[1:]
 	s.Value = secret.NewValue([]byte("value of " + string(s.Version)))
+	r.given = append(r.given, s.Value)
 	return &s, nil
 }
 
@@ -87,6 +89,12 @@ func TestRefreshNeverOlder(t *testing.T) {
 			}
 			if got, want := r.reads, 1+len(tt.answers); got != want {
 				t.Errorf("%d reads, want %d", got, want)
+			}
+			h.cache.Flush()
+			for i, v := range r.given {
+				if strings.Trim(string(v.Reveal()), "\x00") != "" {
+					t.Errorf("what read %d gave is still in memory", i)
+				}
 			}
 			if logged := strings.Contains(log.String(), "older version"); logged != tt.logged || h.Stats().OlderVersions > 0 != tt.logged {
 				t.Errorf("logged: %v, want %v", logged, tt.logged)

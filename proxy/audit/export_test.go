@@ -29,3 +29,13 @@ func Quote(s string, limit int) string { return string(appendQuoted(nil, s, limi
 
 // Time writes a time of a record.
 func Time(t time.Time) string { return string(appendTime(nil, t)) }
+
+// Kept is the bytes of the buffers that wait to be used again.
+func Kept(l *Log) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.free {
+		n += cap(b.buf)
+	}
+	return n
+}

@@ -293,6 +293,42 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
+// Batches that grew large while the sink was slow do not stay in memory.
+func TestLargeBuffersAreNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{Memory: &audittest.Memory{}}
+		l := newLog(t, g)
+		g.entered, g.answer = make(chan struct{}), make(chan error)
+		var all sync.WaitGroup
+		record := func() {
+			all.Go(func() {
+				if err := l.Append(context.Background(), audittest.Access()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		record()
+		<-g.entered
+		for range 4000 {
+			record()
+		}
+		synctest.Wait()
+		before := len(g.Text())
+		g.answer <- nil
+		<-g.entered
+		g.answer <- nil
+		all.Wait()
+		if large := len(g.Text()) - before; large < 2<<20 {
+			t.Fatalf("the batches had %d bytes, too few to tell", large)
+		}
+		if kept := audit.Kept(l); kept == 0 || kept > 2<<20 {
+			t.Errorf("buffers of %d bytes are kept, want some, of 2 MiB at the most", kept)
+		}
+		g.entered = nil
+		closeLog(t, l)
+	})
+}
+
 // The second batch is chained to the first before that is written; when it fails, the log goes on after the first.
 func TestSecondBatchFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -69,6 +69,36 @@ func TestABodyCutShortWritesNothing(t *testing.T) {
 	}
 }
 
+// keptBody remembers the memory that it was read into.
+type keptBody struct {
+	io.Reader
+	memory [][]byte
+}
+
+func (b *keptBody) Read(p []byte) (int, error) {
+	b.memory = append(b.memory, p)
+	return b.Reader.Read(p)
+}
+
+// Where a body was, nothing is left: neither in the memory that it outgrew nor past its limit.
+func TestBodiesAreWiped(t *testing.T) {
+	n, s := native(t)
+	bearer := token(t, s)
+	for size, status := range map[int]int{100: 201, 20 << 10: 201, bodySize: 413} {
+		body := &keptBody{Reader: strings.NewReader(`{"value":"` + strings.Repeat("x", size) + `"}`)}
+		w := httptest.NewRecorder()
+		ask(n, w, bearer, http.MethodPut, fmt.Sprintf("/v1/secrets/web/preview/SIZE_%d", size), body)
+		if w.Code != status {
+			t.Errorf("%d bytes: got %d %.200s, want %d", size, w.Code, w.Body, status)
+		}
+		for i, memory := range body.memory {
+			if len(bytes.Trim(memory, "\x00")) > 0 {
+				t.Errorf("%d bytes: what read %d gave is still in memory", size, i)
+			}
+		}
+	}
+}
+
 // slowBody gives so many bytes, says so, and waits for the end.
 type slowBody struct {
 	left int
