@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
+	"github.com/keyhole-edge/keyhole/proxy/upstream/vault/baotest"
 )
 
 // documents are those whose examples are run: blocks of sh in order, in one shell, and blocks of yaml as configurations.
@@ -45,6 +46,24 @@ func TestExamplesInDocuments(t *testing.T) {
 			runExample(t, script.String())
 		})
 	}
+}
+
+// Connecting is tried against a real OpenBao.
+func TestExamplesWithAVault(t *testing.T) {
+	bao := baotest.Start(t)
+	tools := t.TempDir()
+	if err := os.Symlink(os.Getenv(baotest.Env), filepath.Join(tools, "bao")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
+	t.Setenv("HOME", tools)
+	t.Setenv("BAO_ADDR", bao.URL)
+	t.Setenv("BAO_TOKEN", bao.Token)
+	var script strings.Builder
+	for _, b := range fence.FindAllStringSubmatch(string(read(t, "../../docs/upstreams.md")), -1) {
+		script.WriteString(b[2] + "\n")
+	}
+	runExample(t, script.String())
 }
 
 // The table of the record has every member that a record can have, and no other.

@@ -116,6 +116,12 @@ func (r *Report) Add(res Result) error {
 	return nil
 }
 
+// Skip says that results are missing, and why. Nothing is stored.
+func (r *Report) Skip(names, why string) error {
+	_, err := fmt.Fprintf(r.out, "skipped: %s: %s\n", names, why)
+	return err
+}
+
 // Close prints the notes and closes the file.
 func (r *Report) Close() error {
 	_, err := fmt.Fprintln(r.out)

@@ -1,6 +1,7 @@
 // Package doctor looks at a set-up and says what is wrong with it, where, and what to do.
 //
-// Laws. It changes nothing, prints no secret, and works whether the server runs or not. A check is one file with one
+// Laws. It changes nothing, prints no secret, and works whether the server runs or not. Where a vault gives a token for a
+// login it gets one, as the server does, and leaves it to end. A check is one file with one
 // function, and stands in the list checks; each says one line where all is well, and one line for each thing that is not.
 // What keeps a server from starting or serving is a failure; what will, or what weakens it, is a warning.
 package doctor
@@ -69,6 +70,7 @@ func checks() []check {
 		{"keys", keys},
 		{"disk", disk},
 		{"policy", policies},
+		{"upstreams", upstreams},
 	}
 }
 

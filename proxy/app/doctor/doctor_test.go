@@ -58,6 +58,13 @@ func put(t *testing.T, dir, name, text string) {
 	}
 }
 
+func chmod(t *testing.T, dir, name string, m os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(filepath.Join(dir, name), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func edit(t *testing.T, dir, old, text string) {
 	t.Helper()
 	before := read(t, dir, devdir.ConfigFile)
@@ -130,9 +137,7 @@ func TestWhatIsWrong(t *testing.T) {
 	}
 	mode := func(name string, m os.FileMode) func(*testing.T, string, *doctor.Config) {
 		return func(t *testing.T, dir string, _ *doctor.Config) {
-			if err := os.Chmod(filepath.Join(dir, name), m); err != nil {
-				t.Fatal(err)
-			}
+			chmod(t, dir, name, m)
 		}
 	}
 	for name, c := range map[string]struct {

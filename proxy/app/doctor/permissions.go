@@ -60,6 +60,12 @@ func (p *patient) private() []string {
 	for _, v := range vaultfile.All(p.Config, p.set.Getenv) {
 		refs, files = append(refs, v.Key), append(files, v.Path)
 	}
+	for _, u := range p.Upstreams {
+		if u.Vault != nil {
+			of := u.Vault.Refs()
+			refs = append(refs, of["auth.token"], of["auth.secret_id"], of["tls.key"])
+		}
+	}
 	if t := p.Listen.Native.TLS; t != nil {
 		refs = append(refs, t.Key)
 	}
@@ -82,6 +88,11 @@ func (p *patient) trusted() []string {
 	refs := []config.Ref{p.Identity.Keys}
 	for _, b := range p.Policy.Chain {
 		refs = append(refs, b.Bundle)
+	}
+	for _, u := range p.Upstreams {
+		if u.Vault != nil {
+			refs = append(refs, u.Vault.Refs()["tls.ca"])
+		}
 	}
 	return append(files, p.files(refs)...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
@@ -16,10 +17,14 @@ type answer struct {
 	login   bool             // it is about the login that the request carried, which failed
 	root    *strictjson.Node // an object; nil where there was no body or not such a one
 	hasBody bool
+	date    time.Time // by the clock of whoever answered, to the second; zero where it does not say
 }
 
 func newAnswer(resp *http.Response, body []byte) *answer {
 	a := &answer{status: resp.StatusCode, hasBody: len(body) > 0}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		a.date = date
+	}
 	// Names of fields are the user's: two of them may differ in case only.
 	root, err := strictjson.Parse(body, strictjson.Limits{Bytes: maxBody, Depth: 100, ExactNames: true})
 	if err == nil && root.Kind == strictjson.Object {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -47,7 +48,7 @@ func unreached(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: its certificate is not trusted", secret.ErrUnavailable)
 	case errors.As(err, &alert):
 		return fmt.Errorf("%w: it refuses the TLS handshake, perhaps for want of a client certificate", secret.ErrUnavailable)
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Errorf("%w: it does not speak TLS", secret.ErrUnavailable)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%w: no connection or no answer in time", secret.ErrTimeout)

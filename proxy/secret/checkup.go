@@ -1,0 +1,28 @@
+package secret
+
+import (
+	"context"
+	"time"
+)
+
+// Checker is an Upstream that can look at its own set-up, for somebody who wants to know why it does not serve.
+type Checker interface {
+	// Checkup asks the upstream what reads below these places would need: "" is all of it. It reads no secret, changes
+	// nothing but that it may log in, and puts no secret and no credential into what it returns. It honours ctx.
+	Checkup(ctx context.Context, places []string) Checkup
+}
+
+// Checkup is what a Checker found.
+type Checkup struct {
+	Time     time.Time // by the upstream's clock, to the second; zero where it did not answer
+	Good     []string  // what works, some words each
+	Troubles []Trouble
+}
+
+// Trouble is one thing that is not as it must be, or as it should.
+type Trouble struct {
+	What  string
+	Where string // key of the upstream's configuration
+	Fix   string // what to do
+	Minor bool   // reads succeed all the same
+}
