@@ -110,7 +110,7 @@ func New(c Config) (*Proxy, error) {
 	}
 	p.rules.Store(newRuleSet(rules))
 	p.fresh = newFreshness(c, c.Cache)
-	p.outbox = newOutboxes(mounts, p.fresh, c.Wall)
+	p.outbox = newOutboxes(mounts, p.fresh)
 	return p, nil
 }
 

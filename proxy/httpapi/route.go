@@ -42,6 +42,8 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 		handle = n.list
 	case "/v1/secrets:batchGet":
 		handle, method = n.batchGet, http.MethodPost
+	case "/v1/invalidations":
+		handle, method = n.invalidate, http.MethodPost
 	case "/v1/explain":
 		handle, method = n.explain, http.MethodPost
 	case "/v1/whoami":
