@@ -44,6 +44,7 @@ type Config struct {
 	Mounts     []Mount
 	Labels     []LabelRule
 	Limits     Limits
+	Hooks      *identity.Hooks // nil: there are none
 
 	Check    time.Duration // how old a generation check may be in the mode bounded; 0 means 1 s
 	MaxBlind time.Duration // how long to serve without being able to check; 0 means not at all
@@ -73,6 +74,8 @@ type Proxy struct {
 	lent       atomic.Int64 // secret bytes of answers; see lend
 	sources    *buckets
 	principals *buckets
+	senders    *buckets // to hooks
+	replays    *identity.Replays
 }
 
 // New validates c. It does no I/O: Start does.
@@ -83,7 +86,7 @@ func New(c Config) (*Proxy, error) {
 	case c.Check < 0:
 		return nil, errors.New("proxy: the check interval must not be negative")
 	}
-	rules := Rules{Verifier: c.Verifier, Authorizer: c.Authorizer, Labels: c.Labels, Limits: c.Limits}
+	rules := Rules{Verifier: c.Verifier, Authorizer: c.Authorizer, Labels: c.Labels, Limits: c.Limits, Hooks: c.Hooks}
 	if err := rules.check(); err != nil {
 		return nil, err
 	}
@@ -106,7 +109,7 @@ func New(c Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		region: c.Region, cache: c.Cache, audit: c.Audit, mounts: mounts, wall: c.Wall, mono: c.Mono, log: c.Logger,
-		sources: newBuckets(), principals: newBuckets(),
+		sources: newBuckets(), principals: newBuckets(), senders: newBuckets(), replays: identity.NewReplays(),
 	}
 	p.rules.Store(newRuleSet(rules))
 	p.fresh = newFreshness(c, c.Cache)

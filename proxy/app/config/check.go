@@ -24,6 +24,7 @@ func (k *checker) check() {
 	for i, l := range k.c.Labels {
 		k.classification(root("labels").at(i).key("set"), l.Set)
 	}
+	k.hooks()
 	k.policy()
 	k.audit()
 	k.files()

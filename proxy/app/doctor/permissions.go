@@ -60,6 +60,9 @@ func (p *patient) private() []string {
 	for _, v := range vaultfile.All(p.Config, p.set.Getenv) {
 		refs, files = append(refs, v.Key), append(files, v.Path)
 	}
+	for _, h := range p.Hooks {
+		refs = append(refs, h.Key, h.OldKey)
+	}
 	if t := p.Listen.Native.TLS; t != nil {
 		refs = append(refs, t.Key)
 	}
