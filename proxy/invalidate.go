@@ -83,6 +83,11 @@ func (f *freshness) forget(patterns []secret.Pattern) {
 // durable and applied here when it returns.
 func (f *freshness) announce(ctx context.Context, patterns []secret.Pattern) error {
 	f.forget(patterns)
+	return f.append(ctx, patterns)
+}
+
+// append is announce for what this node has forgotten already.
+func (f *freshness) append(ctx context.Context, patterns []secret.Pattern) error {
 	for _, p := range patterns {
 		now := f.wall().UTC()
 		_, err := f.store.Append(ctx, state.Fact{

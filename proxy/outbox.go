@@ -97,7 +97,7 @@ func (o *outbox) drain(ctx context.Context) error {
 			return fmt.Errorf("reading the outbox: %w", err)
 		}
 		for _, c := range changes {
-			if err := o.fresh.announce(ctx, o.patterns(c.Name)); err != nil {
+			if err := o.fresh.append(ctx, o.patterns(c.Name)); err != nil {
 				return err
 			}
 			if err := o.box.Settle(ctx, c.ID); err != nil {

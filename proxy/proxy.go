@@ -63,6 +63,9 @@ type Proxy struct {
 	mounts  *mountTable
 	fresh   *freshness
 	outbox  []*outbox
+	pollers []*poller
+	stop    context.CancelFunc // ends the pollers
+	polling sync.WaitGroup
 	started atomic.Bool
 	wall    func() time.Time
 	mono    func() time.Duration
@@ -114,6 +117,9 @@ func New(c Config) (*Proxy, error) {
 	p.rules.Store(newRuleSet(rules))
 	p.fresh = newFreshness(c, c.Cache)
 	p.outbox = newOutboxes(mounts, p.fresh)
+	if p.pollers, err = newPollers(mounts, c.Cache, c.Logger); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
 	return p, nil
 }
 
@@ -128,7 +134,14 @@ func (p *Proxy) Start(ctx context.Context) error {
 			return fmt.Errorf("announcing earlier writes of upstream %s: %w", o.upstream, err)
 		}
 	}
-	p.started.Store(true)
+	if p.started.Swap(true) {
+		return nil
+	}
+	polling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	for _, poller := range p.pollers {
+		p.polling.Go(func() { poller.run(polling) })
+	}
 	return nil
 }
 
@@ -144,9 +157,13 @@ func (p *Proxy) Ready() error {
 	return p.fresh.ready()
 }
 
-// Close waits for the checks of the state store that no request waits for. It comes after the last request and before
+// Close ends the polling of upstreams and waits for the checks of the state store that no request waits for. It comes after the last request and before
 // the mechanisms are closed.
 func (p *Proxy) Close() error {
+	if p.stop != nil {
+		p.stop()
+		p.polling.Wait()
+	}
 	p.fresh.close()
 	return nil
 }

@@ -13,6 +13,13 @@ import (
 func (b *builder) hooks() (*identity.Hooks, error) {
 	configured := b.env.Config.Hooks
 	var hooks []identity.HookConfig
+	defer func() {
+		for _, h := range hooks {
+			for _, key := range h.Keys {
+				clear(key)
+			}
+		}
+	}()
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
 		h := configured[name]
 		c := identity.HookConfig{Name: name, Allow: h.Allow, MaxAge: h.MaxAge}
@@ -24,7 +31,6 @@ func (b *builder) hooks() (*identity.Hooks, error) {
 			if err != nil {
 				return nil, fmt.Errorf("hooks.%s: %w", name, err)
 			}
-			defer clear(key)
 			c.Keys = append(c.Keys, key)
 		}
 		hooks = append(hooks, c)

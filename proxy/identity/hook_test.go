@@ -89,7 +89,7 @@ func TestHookMessages(t *testing.T) {
 	if p.Trust != identity.HookTrust || p.Subject != "ci" || p.Scopes.String() != "invalidate:**" || p.TokenID == "" || strings.Contains(p.TokenID, good.Signature[:16]) {
 		t.Errorf("got principal %+v", p)
 	}
-	var none *identity.Hooks = new(identity.Hooks)
+	none := new(identity.Hooks)
 	if _, err := none.Verify(&good, hookNow); !errors.Is(err, identity.ErrInvalid) {
 		t.Errorf("no hooks at all: got %v", err)
 	}
