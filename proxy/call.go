@@ -4,6 +4,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // Call is a request as its surface received it: the token, and the circumstances that policies and records see.
@@ -25,7 +26,8 @@ type transaction struct {
 	rules *ruleSet           // what decides the request, from begin to end
 	limit deadline           // see bounded
 
-	generation uint64 // at which the path was decided
+	generation uint64         // at which the path was decided
+	below      secret.Pattern // what is acted on besides the path; zero for the path alone
 }
 
 // restricted reports whether the labels of the request say that its value is never served on old knowledge.

@@ -17,9 +17,24 @@ type outcome struct {
 	intent  string         // ID of the decision and of the intent record
 }
 
-// change records the intent, applies the change, announces it, and records the outcome, which may be that it failed. Once
-// the intent is recorded a caller who hangs up no longer stops it.
+// change makes a change of an upstream and announces it, as pair does.
 func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name string, apply func(context.Context) (outcome, error)) (outcome, error) {
+	return p.pair(ctx, t, func(ctx context.Context) (outcome, error) {
+		done, err := apply(ctx)
+		if err == nil {
+			return done, m.outbox.announce(ctx, name)
+		}
+		err = explained(err, secret.ErrConflict, secret.ErrTooLarge, secret.ErrInvalidSecret, secret.ErrUnsupported)
+		if !unchanged(err) {
+			m.outbox.forget(name)
+		}
+		return done, err
+	})
+}
+
+// pair records the intent, applies the change, and records the outcome, which may be that it failed. Once the intent is
+// recorded a caller who hangs up no longer stops it.
+func (p *Proxy) pair(ctx context.Context, t *transaction, apply func(context.Context) (outcome, error)) (outcome, error) {
 	if !p.room(t) {
 		return outcome{}, p.refuse(ctx, t, overloaded())
 	}
@@ -32,14 +47,6 @@ func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name strin
 	}
 
 	done, err := apply(ctx)
-	if err == nil {
-		err = m.outbox.announce(ctx, name)
-	} else {
-		err = explained(err, secret.ErrConflict, secret.ErrTooLarge, secret.ErrInvalidSecret, secret.ErrUnsupported)
-		if !unchanged(err) {
-			m.outbox.forget(name)
-		}
-	}
 
 	now := p.wall()
 	t.rec.ID, t.rec.Time, t.rec.Kind, t.rec.Pair = audit.NewID(now), now, audit.Outcome, intent

@@ -98,6 +98,9 @@ func (p *Proxy) decide(ctx context.Context, t *transaction, path secret.Path, v 
 func (p *Proxy) judge(ctx context.Context, t *transaction, path secret.Path, v secret.Version) (*mount, *Error) {
 	m := p.mounts.find(path)
 	t.rec.Resource.Path = path.String()
+	if !t.below.IsZero() {
+		t.rec.Resource.Path = t.below.String()
+	}
 	if v != secret.Current {
 		t.req.Version = v
 		t.rec.Resource.Version = string(v)
@@ -117,7 +120,7 @@ func (p *Proxy) judge(ctx context.Context, t *transaction, path secret.Path, v s
 		return nil, e
 	}
 	t.generation = p.fresh.generation()
-	if !t.req.Principal.Scopes.Allows(t.req.Action, path) {
+	if !t.scoped(path) {
 		t.rec.Decision.Effect = policy.Deny.String()
 		return nil, fail(api.ScopeDenied, "no scope of the token covers this action on this path")
 	}

@@ -28,6 +28,7 @@ type freshness struct {
 	cache    *cache.Cache
 	interval time.Duration
 	maxBlind time.Duration
+	keep     time.Duration // how long an invalidation can matter
 	wall     func() time.Time
 	log      *slog.Logger
 
@@ -58,6 +59,10 @@ func newFreshness(c Config, values *cache.Cache) *freshness {
 	if f.interval == 0 {
 		f.interval = defaultCheck
 	}
+	for i := range c.Mounts {
+		f.keep = max(f.keep, c.Mounts[i].TTL.Hard, c.Mounts[i].TTL.Stale)
+	}
+	f.keep += f.maxBlind + 5*time.Minute
 	return f
 }
 

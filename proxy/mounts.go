@@ -45,6 +45,7 @@ type Mount struct {
 	Freshness    Freshness
 	TTL          cache.TTL    // Stale is 0 for paths that are classified as restricted, whatever stands here
 	Guard        *guard.Guard // of the upstream, shared by its mounts but for those with a role of their own; nil: ask it without limits
+	Poll         Poll         // of the upstream, the same for its mounts
 }
 
 // LabelRule sets labels on the paths that Match matches.
@@ -60,6 +61,7 @@ type mount struct {
 	lister  secret.Lister          // nil where the upstream cannot list
 	ordered secret.OrderedVersions // nil where versions do not tell which is newer
 	outbox  *outbox                // with writer
+	poller  *poller                // nil where the upstream is not polled
 	unique  bool                   // secret.UniqueVersions
 	load    cache.Load             // refresh, bound once so that a hit costs no closure
 	cache   *cache.Cache

@@ -13,6 +13,9 @@ import (
 // is believed about values, and it may have been restored from a backup.
 func (m *mount) refresh(ctx context.Context, k cache.Key) (*secret.Secret, error) {
 	s, err := m.read(ctx, k)
+	if err == nil && m.poller != nil {
+		m.poller.watch(k)
+	}
 	if err != nil || !m.goesBack(k, s) {
 		return s, err
 	}

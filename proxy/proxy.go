@@ -44,6 +44,7 @@ type Config struct {
 	Mounts     []Mount
 	Labels     []LabelRule
 	Limits     Limits
+	Hooks      *identity.Hooks // nil: there are none
 
 	Check    time.Duration // how old a generation check may be in the mode bounded; 0 means 1 s
 	MaxBlind time.Duration // how long to serve without being able to check; 0 means not at all
@@ -62,6 +63,9 @@ type Proxy struct {
 	mounts  *mountTable
 	fresh   *freshness
 	outbox  []*outbox
+	pollers []*poller
+	stop    context.CancelFunc // ends the pollers
+	polling sync.WaitGroup
 	started atomic.Bool
 	wall    func() time.Time
 	mono    func() time.Duration
@@ -73,6 +77,8 @@ type Proxy struct {
 	lent       atomic.Int64 // secret bytes of answers; see lend
 	sources    *buckets
 	principals *buckets
+	senders    *buckets // to hooks
+	replays    *identity.Replays
 }
 
 // New validates c. It does no I/O: Start does.
@@ -83,7 +89,7 @@ func New(c Config) (*Proxy, error) {
 	case c.Check < 0:
 		return nil, errors.New("proxy: the check interval must not be negative")
 	}
-	rules := Rules{Verifier: c.Verifier, Authorizer: c.Authorizer, Labels: c.Labels, Limits: c.Limits}
+	rules := Rules{Verifier: c.Verifier, Authorizer: c.Authorizer, Labels: c.Labels, Limits: c.Limits, Hooks: c.Hooks}
 	if err := rules.check(); err != nil {
 		return nil, err
 	}
@@ -106,11 +112,14 @@ func New(c Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		region: c.Region, cache: c.Cache, audit: c.Audit, mounts: mounts, wall: c.Wall, mono: c.Mono, log: c.Logger,
-		sources: newBuckets(), principals: newBuckets(),
+		sources: newBuckets(), principals: newBuckets(), senders: newBuckets(), replays: identity.NewReplays(),
 	}
 	p.rules.Store(newRuleSet(rules))
 	p.fresh = newFreshness(c, c.Cache)
-	p.outbox = newOutboxes(mounts, p.fresh, c.Wall)
+	p.outbox = newOutboxes(mounts, p.fresh)
+	if p.pollers, err = newPollers(mounts, c.Cache, c.Logger); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
 	return p, nil
 }
 
@@ -125,7 +134,14 @@ func (p *Proxy) Start(ctx context.Context) error {
 			return fmt.Errorf("announcing earlier writes of upstream %s: %w", o.upstream, err)
 		}
 	}
-	p.started.Store(true)
+	if p.started.Swap(true) {
+		return nil
+	}
+	polling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	for _, poller := range p.pollers {
+		p.polling.Go(func() { poller.run(polling) })
+	}
 	return nil
 }
 
@@ -141,9 +157,13 @@ func (p *Proxy) Ready() error {
 	return p.fresh.ready()
 }
 
-// Close waits for the checks of the state store that no request waits for. It comes after the last request and before
+// Close ends the polling of upstreams and waits for the checks of the state store that no request waits for. It comes after the last request and before
 // the mechanisms are closed.
 func (p *Proxy) Close() error {
+	if p.stop != nil {
+		p.stop()
+		p.polling.Wait()
+	}
 	p.fresh.close()
 	return nil
 }

@@ -14,6 +14,7 @@ type Rules struct {
 	Authorizer Authorizer         // required
 	Labels     []LabelRule
 	Limits     Limits
+	Hooks      *identity.Hooks // nil: there are none
 }
 
 func (r *Rules) check() error {
@@ -34,6 +35,9 @@ type ruleSet struct {
 }
 
 func newRuleSet(r Rules) *ruleSet {
+	if r.Hooks == nil {
+		r.Hooks = new(identity.Hooks)
+	}
 	s := &ruleSet{Rules: r, drained: make(chan struct{})}
 	s.users.Store(1)
 	return s

@@ -66,6 +66,13 @@ type Written struct {
 	} `json:"data"`
 }
 
+// Invalidated answers POST /v1/invalidations and POST /v1/hooks/{name}.
+type Invalidated struct {
+	Data struct {
+		Generation uint64 `json:"generation"` // of the node that answers, after the change
+	} `json:"data"`
+}
+
 // ListItem is one secret of a listing: never its value.
 type ListItem struct {
 	Path      string            `json:"path"`

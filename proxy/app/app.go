@@ -159,7 +159,7 @@ func (b *builder) build(ctx context.Context) error {
 		return fmt.Errorf("cache: %w", err)
 	}
 	b.app.Proxy, err = proxy.New(proxy.Config{
-		Region: c.Region, Verifier: r.rules.Verifier, Authorizer: r.policy, Labels: r.rules.Labels, Limits: r.rules.Limits,
+		Region: c.Region, Verifier: r.rules.Verifier, Authorizer: r.policy, Labels: r.rules.Labels, Limits: r.rules.Limits, Hooks: r.rules.Hooks,
 		Cache: values, State: store, Audit: log, Mounts: mounts, Check: c.State.Check, MaxBlind: c.State.MaxBlind,
 		Wall: b.options.Wall, Mono: b.options.Mono, Logger: b.options.Logger,
 	})

@@ -47,6 +47,9 @@ func (b *builder) mounts() ([]proxy.Mount, error) {
 			return nil, fmt.Errorf("mounts[%d]: %w", i, err)
 		}
 		out[i].Upstream, out[i].Guard = all[which].upstream, all[which].guard
+		if v := c.Upstreams[m.Upstream].Vault; v != nil {
+			out[i].Poll = proxy.Poll{Interval: v.Poll.Interval, MaxPaths: v.Poll.MaxPaths}
+		}
 	}
 	return out, nil
 }

@@ -18,7 +18,7 @@ import (
 // ErrRestartNeeded is wrapped where a configuration changes what a running server cannot: restart it.
 var ErrRestartNeeded = errors.New("restart needed")
 
-// Reload takes policies, keys, labels, limits, the log level and the listener's certificates from c, all of them or, on
+// Reload takes policies, keys, labels, hooks, limits, the log level and the listener's certificates from c, all of them or, on
 // error, none. It reads and compiles beside what is in use and then replaces it at once: no request waits for it, fails
 // by it, or is decided partly by the old and partly by the new. What else c changes is refused with ErrRestartNeeded.
 // The change is recorded: its intent before, its outcome after.
@@ -111,7 +111,7 @@ func (a *App) retire(old *wasm.Chain, drained <-chan struct{}) {
 // the document needs a restart until a reload takes it.
 func restartNeeded(old, c *config.Config) error {
 	kept := func(c config.Config) reflect.Value {
-		c.Policy, c.Labels, c.Limits, c.Log.Level = config.Policy{}, nil, config.Limits{}, ""
+		c.Policy, c.Labels, c.Hooks, c.Limits, c.Log.Level = config.Policy{}, nil, nil, config.Limits{}, ""
 		c.Identity.SigningKey, c.Identity.Keys, c.Identity.Trust = config.Ref{}, config.Ref{}, nil
 		return reflect.ValueOf(c)
 	}

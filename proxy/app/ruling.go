@@ -23,13 +23,17 @@ func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
+	hooks, err := b.hooks()
+	if err != nil {
+		return nil, err
+	}
 	policy, err := b.policy(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	return &ruling{
 		rules: proxy.Rules{
-			Verifier: verifier, Authorizer: policy, Labels: labelRules(c.Labels),
+			Verifier: verifier, Authorizer: policy, Labels: labelRules(c.Labels), Hooks: hooks,
 			Limits: proxy.Limits{
 				PerSource: c.Limits.RequestsPerSecond, PerPrincipal: c.Limits.PerPrincipal, InFlight: c.Limits.MaxInFlight,
 			},

@@ -82,6 +82,9 @@ func (s *Source) look() map[string]look {
 // named is the files of c that a reload reads.
 func named(c *config.Config) []string {
 	refs := []config.Ref{c.Identity.Keys, c.Identity.SigningKey}
+	for _, h := range c.Hooks {
+		refs = append(refs, h.Key, h.OldKey)
+	}
 	for _, p := range c.Policy.Chain {
 		refs = append(refs, p.Bundle, p.Verify)
 	}

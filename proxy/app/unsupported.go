@@ -41,6 +41,11 @@ func unsupported(c *config.Config) error {
 			}
 		}
 	}
+	for name, h := range c.Hooks {
+		for key, ref := range h.Refs() {
+			refs["hooks."+name+"."+key] = ref
+		}
+	}
 	for key, ref := range refs {
 		refuse(ref.Scheme == "kms", key, "a key in a key management service")
 	}

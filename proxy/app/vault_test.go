@@ -37,6 +37,17 @@ type beforeBao struct {
 // newBeforeBao connects to address, the URL of the OpenBao or of what stands before it. more is keys of the upstreams.
 func newBeforeBao(t *testing.T, bao *baotest.Server, address, more string) *beforeBao {
 	t.Helper()
+	return newBeforeBaoWith(t, bao, address, more, more)
+}
+
+// newBeforeBaoPolled has keys for the upstream of version 2 alone.
+func newBeforeBaoPolled(t *testing.T, bao *baotest.Server, more string) *beforeBao {
+	t.Helper()
+	return newBeforeBaoWith(t, bao, bao.URL, more, "")
+}
+
+func newBeforeBaoWith(t *testing.T, bao *baotest.Server, address, more, old string) *beforeBao {
+	t.Helper()
 	b := &beforeBao{bao: bao, start: time.Now(), kv: [3]string{1: bao.Mount(t, 1), 2: bao.Mount(t, 2)}}
 	bao.Policy(t, "edge", map[string]string{"+/*": "create read update list delete"})
 	roleID, secretID := bao.AppRole(t, "edge", nil)
@@ -60,7 +71,7 @@ upstreams:
     type: vault
     address: ADDRESS
     kv: {mount: KV1, version: 1}
-    auth: {method: approle, role_id: "file:role-id", secret_id: "file:secret-id", inline: true}MORE
+    auth: {method: approle, role_id: "file:role-id", secret_id: "file:secret-id", inline: true}OLD
 mounts:
   - {path: web, upstream: bao, at: apps/web, cache: {soft_ttl: 10s, hard_ttl: 20s, stale_if_error: 10m, negative_ttl: 10s}}
   - {path: env, upstream: bao, at: apps, layout: fields}
@@ -69,7 +80,7 @@ state: {type: memory}
 audit: {key: "file:keys/audit.key", sinks: [{type: file, path: audit.jsonl}]}
 `
 	b.Server = proxytest.NewServer(t, proxytest.Options{
-		Dir: dir, Document: strings.NewReplacer("ADDRESS", address, "KV1", b.kv[1], "KV2", b.kv[2], "MORE", more).Replace(document),
+		Dir: dir, Document: strings.NewReplacer("ADDRESS", address, "KV1", b.kv[1], "KV2", b.kv[2], "MORE", more, "OLD", old).Replace(document),
 		Wall: func() time.Time { return b.start.Add(time.Duration(b.passed.Load())) },
 		Mono: func() time.Duration { return time.Duration(b.passed.Load()) },
 	})

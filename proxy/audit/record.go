@@ -139,7 +139,8 @@ type Via struct {
 	TraceID   string
 }
 
-// Resource is what was asked for. Path is a prefix for a list.
+// Resource is what was asked for. Path is a prefix for a list, and PREFIX/** for an invalidation of a prefix and what lies
+// below it.
 type Resource struct {
 	Path           string
 	Version        string // the version that was served or written

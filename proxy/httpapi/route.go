@@ -14,6 +14,7 @@ import (
 const (
 	secretsPrefix = "/v1/secrets/"
 	runtimePrefix = "/api/runtime/secrets/"
+	hooksPrefix   = "/v1/hooks/"
 )
 
 // route is the one router. It works on the path as net/url has decoded it, exactly once, and never cleans it: a mux
@@ -35,6 +36,9 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 	if rest, ok := strings.CutPrefix(path, runtimePrefix); ok {
 		return n.runtimeSecret(w, r, rest)
 	}
+	if name, ok := strings.CutPrefix(path, hooksPrefix); ok && name != "" && !strings.Contains(name, "/") {
+		return n.hook(w, r, name)
+	}
 	var handle func(http.ResponseWriter, *http.Request) error
 	method := http.MethodGet
 	switch path {
@@ -42,6 +46,8 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 		handle = n.list
 	case "/v1/secrets:batchGet":
 		handle, method = n.batchGet, http.MethodPost
+	case "/v1/invalidations":
+		handle, method = n.invalidate, http.MethodPost
 	case "/v1/explain":
 		handle, method = n.explain, http.MethodPost
 	case "/v1/whoami":

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -24,6 +25,7 @@ func (k *checker) check() {
 	for i, l := range k.c.Labels {
 		k.classification(root("labels").at(i).key("set"), l.Set)
 	}
+	k.hooks()
 	k.policy()
 	k.audit()
 	k.files()
@@ -72,6 +74,8 @@ func (k *checker) upstreams() {
 	}
 }
 
+const minPoll = time.Second
+
 func (k *checker) vault(p *path, v *Vault) {
 	switch tls := p.key("tls"); {
 	case v.TLS.Cert.IsZero() && !v.TLS.Key.IsZero():
@@ -85,6 +89,12 @@ func (k *checker) vault(p *path, v *Vault) {
 		}
 	}
 	mount(p.key("kv").key("mount"), v.KV.Mount)
+	switch interval := p.key("poll").key("interval"); {
+	case v.Poll.Interval != 0 && v.Poll.Interval < minPoll:
+		k.conflict(interval, "is shorter than 1s; 0 is never", "")
+	case v.Poll.Interval != 0 && v.KV.Version == 1:
+		k.conflict(interval, "wants version 2 of the engine: version 1 tells no versions", "", p.key("kv"))
+	}
 	auth := p.key("auth").key("mount")
 	switch a := v.Auth; {
 	case a.AppRole != nil:

@@ -24,6 +24,7 @@ type Config struct {
 	Upstreams map[string]Upstream `key:"upstreams" doc:"The vaults, by a name of your choice."`
 	Mounts    []Mount             `key:"mounts" doc:"Which paths are served from which upstream. The longest whole-segment prefix wins."`
 	Labels    []LabelRule         `key:"labels" doc:"Labels for the paths that a pattern matches; they apply in order after those of the mount, and the later one wins."`
+	Hooks     map[string]Hook     `key:"hooks" doc:"Who may invalidate by a signed message, POST /v1/hooks/NAME, by a name of your choice."`
 	Policy    Policy              `key:"policy" doc:"What decides every request."`
 	Cache     Cache               `key:"cache" doc:"Bounds of the value cache over all mounts."`
 	State     State               `key:"state" doc:"The log of revocations, approvals and invalidations."`

@@ -92,7 +92,7 @@ func TestFullDocument(t *testing.T) {
 		"bao": {Type: "vault", Vault: &config.Vault{
 			Address: "https://bao.internal:8200", KV: config.KV{Mount: "secret", Version: 2},
 			Auth: config.VaultAuth{Method: "approle", AppRole: &config.AppRole{Mount: "approle", RoleID: ref("env:ROLE_ID"), SecretID: private("file:secret-id")}},
-			TLS:  config.VaultTLS{CA: ref("file:ca.pem")}, Limits: limits,
+			TLS:  config.VaultTLS{CA: ref("file:ca.pem")}, Limits: limits, Poll: config.Poll{MaxPaths: 100},
 		}},
 		"aws": {Type: "secretsmanager", AWS: &config.AWS{Region: "eu-west-1", Limits: limits}},
 		"ssm": {Type: "parameterstore", AWS: &config.AWS{Region: "eu-west-1", Limits: limits}},

@@ -26,6 +26,13 @@ type Vault struct {
 	Auth      VaultAuth      `key:"auth" doc:"How to log in."`
 	TLS       VaultTLS       `key:"tls" doc:"How server and client prove who they are."`
 	Limits    UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
+	Poll      Poll           `key:"poll" doc:"Asking for changes that were made behind Keyhole."`
+}
+
+// Poll is how changes are looked for in an upstream that tells of none.
+type Poll struct {
+	Interval Duration `key:"interval" default:"0s" doc:"How often the versions of what is cached are asked for, without values; 0 never, or 1s at least."`
+	MaxPaths int      `key:"max_paths" default:"100" min:"1" max:"10000" doc:"Most cached paths that are watched. The rest is seen changed at its soft_ttl."`
 }
 
 // Refs is every reference of v, by its key.

@@ -66,6 +66,9 @@ func (p *patient) private() []string {
 			refs = append(refs, of["auth.token"], of["auth.secret_id"], of["tls.key"])
 		}
 	}
+	for _, h := range p.Hooks {
+		refs = append(refs, h.Key, h.OldKey)
+	}
 	if t := p.Listen.Native.TLS; t != nil {
 		refs = append(refs, t.Key)
 	}

@@ -1,0 +1,160 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+	"github.com/keyhole-edge/keyhole/proxy/upstream/embedded"
+)
+
+// polled is a vault that others write to, and that counts who asks for versions.
+type polled struct {
+	*embedded.Vault
+	mu    sync.Mutex
+	fail  error
+	asked map[string]int
+	calls int
+}
+
+func (v *polled) Versions(ctx context.Context, name string) ([]secret.VersionInfo, error) {
+	v.mu.Lock()
+	v.asked[name]++
+	v.calls++
+	fail := v.fail
+	v.mu.Unlock()
+	if fail != nil {
+		return nil, fail
+	}
+	return v.Vault.Versions(ctx, name)
+}
+
+func (v *polled) setFail(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.fail = err
+}
+
+func (v *polled) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.calls
+}
+
+// write changes a secret behind the back of the proxy.
+func (v *polled) write(t *testing.T, name, value string) {
+	t.Helper()
+	_, _, err := v.Write(t.Context(), name, secret.Write{Secret: text(value)})
+	must(t, err)
+}
+
+// withPolling is the harness on a vault that is polled every millisecond. Its clocks stand still: no TTL ends.
+func withPolling(t *testing.T, maxPaths int) (*harness, *polled) {
+	t.Helper()
+	e, err := embedded.Open(embedded.Config{Path: filepath.Join(t.TempDir(), "vault.db"), Key: bytes.Repeat([]byte{1}, embedded.KeyBytes)})
+	must(t, err)
+	t.Cleanup(func() { must(t, e.Close()) })
+	v := &polled{Vault: e, asked: map[string]int{}}
+	for _, name := range []string{"a/KEY", "a/OTHER", "a/THIRD"} {
+		v.write(t, name, "old")
+	}
+	return newHarness(t, func(c *proxy.Config) {
+		for i := range c.Mounts {
+			c.Mounts[i].Upstream = v
+			c.Mounts[i].Poll = proxy.Poll{Interval: time.Millisecond, MaxPaths: maxPaths}
+		}
+	}), v
+}
+
+// until waits for what a poll brings about; the test's own timeout ends it.
+func until(done func() bool) {
+	for !done() {
+		runtime.Gosched()
+	}
+}
+
+func TestPollingSeesWhatOthersWrite(t *testing.T) {
+	h, v := withPolling(t, 10)
+	c := h.call(t, "read:**")
+	h.read(t, c, "one/KEY")
+	h.read(t, c, "two/KEY")
+	v.write(t, "a/KEY", "new")
+	for _, p := range []string{"one/KEY", "two/KEY"} {
+		until(func() bool { got, _ := h.read(t, c, p); return got == "new" })
+	}
+	before := h.Generation()
+	must(t, v.Delete(t.Context(), "a/KEY"))
+	until(func() bool { _, code := h.read(t, c, "one/KEY"); return code != "" })
+	if h.Generation() != before {
+		t.Error("what one node finds is a fact for all")
+	}
+}
+
+// What has not changed stays cached, and is asked for no value.
+func TestPollingLeavesWhatIsCurrent(t *testing.T) {
+	h, v := withPolling(t, 10)
+	c := h.call(t, "read:**")
+	h.read(t, c, "one/KEY")
+	n := v.count()
+	until(func() bool { return v.count() > n+5 })
+	if s := h.Stats().Cache; s.Loads != 1 {
+		t.Errorf("got %d reads of the upstream, want 1", s.Loads)
+	}
+	h.clock.pass(6*time.Minute, 6*time.Minute)
+	h.read(t, c, "one/KEY")
+	if s := h.Stats().Cache; s.Loads != 2 {
+		t.Errorf("got %d reads after the hard TTL, want 2: polling makes nothing live longer", s.Loads)
+	}
+}
+
+// A failure of the upstream takes nothing from the cache, and polling goes on after it.
+func TestPollingSurvivesFailures(t *testing.T) {
+	for _, fail := range []error{secret.ErrUnavailable, secret.ErrDenied} {
+		h, v := withPolling(t, 10)
+		c := h.call(t, "read:**")
+		v.setFail(fail)
+		h.read(t, c, "one/KEY")
+		until(func() bool { return v.count() > 3 })
+		v.write(t, "a/KEY", "new")
+		if got, code := h.read(t, c, "one/KEY"); got != "old" {
+			t.Errorf("%v: got %q %q, want what is cached", fail, got, code)
+		}
+		v.setFail(nil)
+		until(func() bool { got, _ := h.read(t, c, "one/KEY"); return got == "new" })
+	}
+}
+
+// No more paths than max_paths are asked for, and only as long as they are cached.
+func TestPollingIsBounded(t *testing.T) {
+	h, v := withPolling(t, 2)
+	c := h.call(t, "read:** invalidate:**")
+	for _, p := range []string{"one/KEY", "one/OTHER", "one/THIRD"} {
+		h.read(t, c, p)
+	}
+	n := v.count()
+	until(func() bool { return v.count() > n+10 })
+	v.mu.Lock()
+	if v.asked["a/THIRD"] != 0 || v.asked["a/KEY"] == 0 || v.asked["a/OTHER"] == 0 {
+		t.Errorf("asked for %v, want the first two", v.asked)
+	}
+	v.mu.Unlock()
+	for _, p := range []string{"one/KEY", "one/OTHER", "one/THIRD"} {
+		_, err := h.Invalidate(t.Context(), c, proxy.Invalidation{Path: path(t, p)})
+		must(t, err)
+	}
+	// Room is made for what is read next.
+	until(func() bool {
+		_, err := h.Invalidate(t.Context(), c, proxy.Invalidation{Path: path(t, "one/THIRD")})
+		must(t, err)
+		h.read(t, c, "one/THIRD")
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.asked["a/THIRD"] > 0
+	})
+}
