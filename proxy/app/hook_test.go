@@ -49,8 +49,8 @@ func documentedSignature(t *testing.T, dir, body string) (timestamp, signature s
 	}
 	var line string
 	for l := range strings.Lines(string(readme)) {
-		if strings.HasPrefix(l, "signature=") {
-			line = l
+		if command, ok := strings.CutPrefix(l, "$ "); ok && strings.HasPrefix(command, "signature=") {
+			line = command
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc", "now=$(date +%s)\n"+line+`echo "$now $signature"`)
