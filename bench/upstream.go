@@ -77,6 +77,8 @@ func (s *server) before(direct, gate string) error {
 	const mount = "  - {path: %s, upstream: %s, at: bench, cache: {soft_ttl: 1h, hard_ttl: 1h}}\n"
 	changed := strings.Replace(string(text), "\nupstreams:\n", "\nupstreams:\n"+fmt.Sprintf(upstream, "bao", direct)+fmt.Sprintf(upstream, "gated", gate), 1)
 	changed = strings.Replace(changed, "\nmounts:\n", "\nmounts:\n"+fmt.Sprintf(mount, "bao", "bao")+fmt.Sprintf(mount, "herd", "gated"), 1)
+	// Each listener has its share of the descriptors, and the whole herd comes to one.
+	changed = strings.Replace(changed, `admin: "127.0.0.1:0"`, `admin: ""`, 1)
 	changed += fmt.Sprintf("limits: {max_in_flight: %d}\n", 2*herdSize)
 	if err := os.WriteFile(s.configFile(), []byte(changed), 0o600); err != nil {
 		return err
