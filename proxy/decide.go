@@ -77,11 +77,20 @@ func (p *Proxy) standing(ctx context.Context, t *transaction, mode Freshness, re
 	for _, o := range p.outbox {
 		o.catchUp(ctx)
 	}
-	e := p.fresh.revoked.Load().check(t.token, t.req.Path, t.rec.Time)
+	e := p.fresh.revoked.Load().check(t.token, t.given(), t.rec.Time)
 	if e != nil {
 		t.rec.Decision.Effect = policy.Deny.String()
 	}
 	return e
+}
+
+// given is the path that t gives something of away, zero where it does not. A secret that is revoked is not given out, but
+// it can be rotated, which is what should come next.
+func (t *transaction) given() secret.Path {
+	if a := t.req.Action; a != policy.Read && a != policy.List {
+		return secret.Path{}
+	}
+	return t.req.Path
 }
 
 // decide is judge for what is going to be done: a refusal is recorded.
@@ -96,21 +105,11 @@ func (p *Proxy) decide(ctx context.Context, t *transaction, path secret.Path, v 
 // judge holds the action of t on path against revocations and the token's scopes, then asks the policy. It looks nothing up: not the
 // upstream, not the cache. The mount of the path is returned, nil where there is none.
 func (p *Proxy) judge(ctx context.Context, t *transaction, path secret.Path, v secret.Version) (*mount, *Error) {
-	m := p.mounts.find(path)
-	t.rec.Resource.Path = path.String()
-	if !t.below.IsZero() {
-		t.rec.Resource.Path = t.below.String()
-	}
+	m := p.about(t, path)
 	if v != secret.Current {
 		t.req.Version = v
 		t.rec.Resource.Version = string(v)
 	}
-	if m != nil {
-		t.req.Mount, t.rec.Resource.Mount = m.Path.String(), m.Path.String()
-	}
-	t.req.Path = path
-	t.req.Labels = t.rules.labels(m, path)
-	t.rec.Resource.Classification, _ = policy.Lookup(t.req.Labels, "classification")
 
 	mode := Bounded
 	if m != nil {
@@ -124,24 +123,45 @@ func (p *Proxy) judge(ctx context.Context, t *transaction, path secret.Path, v s
 		t.rec.Decision.Effect = policy.Deny.String()
 		return nil, fail(api.ScopeDenied, "no scope of the token covers this action on this path")
 	}
+	return m, p.verdict(ctx, t)
+}
+
+// about makes path what t is about, in the request that the policy sees and in the record.
+func (p *Proxy) about(t *transaction, path secret.Path) *mount {
+	m := p.mounts.find(path)
+	t.rec.Resource.Path = path.String()
+	if !t.below.IsZero() {
+		t.rec.Resource.Path = t.below.String()
+	}
+	if m != nil {
+		t.req.Mount, t.rec.Resource.Mount = m.Path.String(), m.Path.String()
+	}
+	t.req.Path = path
+	t.req.Labels = t.rules.labels(m, path)
+	t.rec.Resource.Classification, _ = policy.Lookup(t.req.Labels, "classification")
+	return m
+}
+
+// verdict is the policy's answer, nil where it allows.
+func (p *Proxy) verdict(ctx context.Context, t *transaction) *Error {
 	d := p.ask(ctx, t)
 	if errors.Is(d.Fault, policy.ErrUnavailable) {
 		e := fail(api.PolicyUnavailable, "the policy cannot be asked now")
 		e.RetryAfter = time.Second
-		return nil, e
+		return e
 	}
 	switch d.Effect {
 	case policy.Allow:
-		return m, nil
+		return nil
 	case policy.RequireApproval:
 		// Fail closed: without a granted approval the answer is no.
 		e := fail(api.ApprovalRequired, reasoned("the policy asks for an approval of this request", d.Reason))
 		e.Rule = d.Rule
-		return nil, e
+		return e
 	}
 	e := fail(api.PolicyDenied, reasoned("the policy denies this request", d.Reason))
 	e.Rule = d.Rule
-	return nil, e
+	return e
 }
 
 // reasoned adds what the policy says about its answer, which is written for the caller.

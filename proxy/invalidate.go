@@ -88,13 +88,21 @@ func (f *freshness) announce(ctx context.Context, patterns []secret.Pattern) err
 
 // append is announce for what this node has forgotten already.
 func (f *freshness) append(ctx context.Context, patterns []secret.Pattern) error {
+	var facts []state.Fact
 	for _, p := range patterns {
 		now := f.wall().UTC()
-		_, err := f.store.Append(ctx, state.Fact{
+		facts = append(facts, state.Fact{
 			ID: audit.NewID(now), Kind: state.Invalidation, Subject: p.String(), At: now, ExpiresAt: now.Add(f.keep),
 		})
-		if err != nil {
-			return fmt.Errorf("announcing a change: %w", err)
+	}
+	return f.tell(ctx, facts...)
+}
+
+// tell appends facts, which are durable and applied here when it returns.
+func (f *freshness) tell(ctx context.Context, facts ...state.Fact) error {
+	for i := range facts {
+		if _, err := f.store.Append(ctx, facts[i]); err != nil {
+			return fmt.Errorf("writing the state store: %w", err)
 		}
 	}
 	return f.sync(ctx)

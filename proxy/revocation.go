@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -20,9 +21,20 @@ type revocations struct {
 }
 
 type revocation struct {
-	subject string
-	pattern secret.Pattern // of "secret:PATTERN"
-	until   time.Time
+	id, subject string
+	pattern     secret.Pattern // of "secret:PATTERN"
+	at, until   time.Time
+	payload     []byte // see reasons
+}
+
+// shown is v as callers see it.
+func (v revocation) shown() Revocation {
+	kind, name, _ := strings.Cut(v.subject, ":")
+	var why reasons
+	_ = json.Unmarshal(v.payload, &why) // what another version wrote may say nothing here
+	return Revocation{
+		ID: v.id, Kind: api.RevocationKind(kind), Name: name, Reason: why.Reason, By: why.By, At: v.at, Until: v.until,
+	}
 }
 
 // with returns r and more facts, revocations and liftings, in their order. What has expired by now is left out.
@@ -65,12 +77,12 @@ func (r *revocations) with(facts []state.Fact, now time.Time) *revocations {
 // newRevocation reads a fact. What a newer node meant may not be readable here: then every secret is refused, rather
 // than one served that should not be.
 func newRevocation(f *state.Fact) revocation {
-	v := revocation{subject: f.Subject, until: f.ExpiresAt}
+	v := revocation{id: f.ID, subject: f.Subject, at: f.At, until: f.ExpiresAt, payload: f.Payload}
 	kind, text, _ := strings.Cut(f.Subject, ":")
-	switch kind {
-	case "token_id", "key_id", "subject", "trust":
+	switch api.RevocationKind(kind) {
+	case api.RevokeTokenID, api.RevokeKeyID, api.RevokeSubject, api.RevokeTrust:
 		return v
-	case "secret":
+	case api.RevokeSecret:
 		var err error
 		if v.pattern, err = secret.ParseConfigPattern(text); err == nil {
 			return v

@@ -12,7 +12,7 @@ func root() *cobra.Command {
 		devCommand(), serveCommand(), getCommand(), setCommand(), listCommand(),
 		deleteCommand(), versionsCommand(), rollbackCommand(),
 		tokenCommand(), policyCommand(), auditCommand(), configCommand(),
-		keyCommand(), vaultCommand(), doctorCommand(), versionCommand(),
+		keyCommand(), revokeCommand(), vaultCommand(), doctorCommand(), versionCommand(),
 	)
 	cmd.Long = `Keyhole serves secrets close to where they are used: it verifies who asks, lets a WebAssembly
 policy decide every request, records it tamper-evidently, and only then lets the value out.

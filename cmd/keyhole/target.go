@@ -106,11 +106,7 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 		return nil, err
 	}
 	if t.url != "" {
-		transport, err := t.tls.remoteTransport()
-		if err != nil {
-			return nil, err
-		}
-		return newClient(t.url, t.token, transport)
+		return t.remote()
 	}
 	c, err := t.load()
 	if err != nil {
@@ -120,6 +116,41 @@ func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.local(ctx, c, token)
+}
+
+// holder is client for a command that acts as the holder of a token, wherever it connects to.
+func (t *target) holder(ctx context.Context, token string) (*client, error) {
+	if t.url == "" && t.dir == "" && t.config == "" {
+		t.url = os.Getenv("KEYHOLE_URL")
+	}
+	if t.url != "" {
+		t.token = token
+	}
+	if err := t.resolve(); err != nil {
+		return nil, err
+	}
+	if t.url != "" {
+		return t.remote()
+	}
+	c, err := t.load()
+	if err != nil {
+		return nil, err
+	}
+	return t.local(ctx, c, token)
+}
+
+// remote connects to the URL.
+func (t *target) remote() (*client, error) {
+	transport, err := t.tls.remoteTransport()
+	if err != nil {
+		return nil, err
+	}
+	return newClient(t.url, t.token, transport)
+}
+
+// local connects to the server of a configuration, or builds one in process where none runs.
+func (t *target) local(ctx context.Context, c *config.Config, token string) (*client, error) {
 	lock, server, err := lockOrFind(ctx, c.Dir)
 	if err != nil {
 		return nil, err

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
@@ -26,7 +29,7 @@ const (
 )
 
 func tokenCommand() *cobra.Command {
-	return group("token", "Create and inspect access tokens", tokenCreateCommand(), tokenInspectCommand())
+	return group("token", "Create, inspect and revoke tokens", tokenCreateCommand(), tokenInspectCommand(), tokenRevokeCommand())
 }
 
 func tokenCreateCommand() *cobra.Command {
@@ -102,17 +105,11 @@ func tokenInspectCommand() *cobra.Command {
 		Long:  "Show what a token says. Nothing is verified. Without an argument the token is read from standard input.",
 		Args:  args(0, 1, "keyhole token inspect [TOKEN]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var text string
-			if len(args) == 1 {
-				text = args[0]
-			} else {
-				b, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxTokenBytes+2))
-				if err != nil {
-					return err
-				}
-				text = string(b)
+			text, err := tokenText(cmd, args)
+			if err != nil {
+				return err
 			}
-			info, err := app.InspectToken(strings.TrimSpace(text))
+			info, err := app.InspectToken(text)
 			if err != nil {
 				return err
 			}
@@ -123,6 +120,61 @@ func tokenInspectCommand() *cobra.Command {
 		},
 	}
 	outputFlag(cmd, &output)
+	return cmd
+}
+
+// tokenText is the token of the one argument, or of standard input.
+func tokenText(cmd *cobra.Command, args []string) (string, error) {
+	if len(args) == 1 {
+		return strings.TrimSpace(args[0]), nil
+	}
+	b, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxTokenBytes+2))
+	return strings.TrimSpace(string(b)), err
+}
+
+func tokenRevokeCommand() *cobra.Command {
+	var t target
+	var output, reason string
+	cmd := &cobra.Command{
+		Use:   "revoke",
+		Short: "End a token that you hold",
+		Long: `End a token that you hold, and those that were made from it. Holding it is all that this takes. The token is read
+from standard input, so that it stays out of the history of the shell.`,
+		Args: args(0, 0, "keyhole token revoke <FILE"),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			token, err := tokenText(cmd, nil)
+			if err != nil {
+				return err
+			}
+			if token == "" {
+				return usage("no token on standard input")
+			}
+			c, err := t.holder(cmd.Context(), token)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, c.close()) }()
+			_, answer, err := c.do(cmd.Context(), http.MethodGet, "/v1/whoami", nil)
+			if err != nil {
+				return err
+			}
+			var who api.Whoami
+			if json.Unmarshal(answer, &who) != nil || who.Data.TokenID == "" {
+				return errors.New("the server's answer does not say which token this is")
+			}
+			body := map[string]string{"token_id": who.Data.TokenID, "reason": reason}
+			done, err := c.revocation(cmd.Context(), http.MethodPost, revocationsURL, body)
+			if err != nil {
+				return err
+			}
+			return printRevocation(cmd, done, "is revoked", output)
+		},
+	}
+	t.operatorFlags(cmd)
+	cmd.Flags().StringVar(&t.url, "url", "", "URL of a Keyhole server (KEYHOLE_URL)")
+	t.tls.add(cmd)
+	outputFlag(cmd, &output)
+	cmd.Flags().StringVar(&reason, "reason", "revoked by its holder", "why, for the record")
 	return cmd
 }
 

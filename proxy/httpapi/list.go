@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -15,17 +16,14 @@ func (n *Native) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	req := proxy.ListRequest{Limit: proxy.DefaultListLimit}
+	var req proxy.ListRequest
 	if q.Has("prefix") {
 		if req.Prefix, err = parsePath(q.Get("prefix")); err != nil {
 			return err
 		}
 	}
-	if q.Has("limit") {
-		req.Limit, err = strconv.Atoi(q.Get("limit"))
-		if err != nil || strconv.Itoa(req.Limit) != q.Get("limit") || req.Limit < 1 || req.Limit > proxy.MaxListLimit {
-			return fail(api.InvalidRequest, "limit is a number from 1 to "+strconv.Itoa(proxy.MaxListLimit))
-		}
+	if req.Limit, err = listLimit(q); err != nil {
+		return err
 	}
 	if q.Has("page") {
 		if req.After, err = n.openCursor(q.Get("page"), req.Prefix); err != nil {
@@ -55,4 +53,16 @@ func (n *Native) list(w http.ResponseWriter, r *http.Request) error {
 	w.Header()["X-Keyhole-Decision"] = []string{found.Decision}
 	writeJSON(w, http.StatusOK, answer)
 	return nil
+}
+
+// listLimit is how many items a page may have at most.
+func listLimit(q url.Values) (int, error) {
+	if !q.Has("limit") {
+		return proxy.DefaultListLimit, nil
+	}
+	n, err := strconv.Atoi(q.Get("limit"))
+	if err != nil || strconv.Itoa(n) != q.Get("limit") || n < 1 || n > proxy.MaxListLimit {
+		return 0, fail(api.InvalidRequest, "limit is a number from 1 to "+strconv.Itoa(proxy.MaxListLimit))
+	}
+	return n, nil
 }

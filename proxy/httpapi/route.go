@@ -15,6 +15,7 @@ const (
 	secretsPrefix = "/v1/secrets/"
 	runtimePrefix = "/api/runtime/secrets/"
 	hooksPrefix   = "/v1/hooks/"
+	liftPrefix    = "/v1/revocations/"
 )
 
 // route is the one router. It works on the path as net/url has decoded it, exactly once, and never cleans it: a mux
@@ -38,6 +39,12 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 	}
 	if name, ok := strings.CutPrefix(path, hooksPrefix); ok && name != "" && !strings.Contains(name, "/") {
 		return n.hook(w, r, name)
+	}
+	if id, ok := strings.CutPrefix(path, liftPrefix); ok && id != "" && !strings.Contains(id, "/") {
+		return n.lift(w, r, id)
+	}
+	if path == "/v1/revocations" {
+		return n.revocations(w, r)
 	}
 	var handle func(http.ResponseWriter, *http.Request) error
 	method := http.MethodGet

@@ -97,6 +97,9 @@ func (v *Verifier) SetKeys(keys *KeySet) error {
 	return nil
 }
 
+// LongestLife is how long a token can be valid that is taken here.
+func (v *Verifier) LongestLife() time.Duration { return v.own.maxTTL }
+
 // Verify says whose token this is. Errors wrap ErrInvalid, ErrExpired or ErrUnknownKey and are safe to log. Revocation is
 // for the caller to check, at every use. ctx is for issuers whose keys have to be fetched; none of today's needs it.
 func (v *Verifier) Verify(_ context.Context, token string) (*Verified, error) {

@@ -75,6 +75,14 @@ func (p Pattern) String() string { return p.s }
 // IsZero reports whether p is the zero Pattern, which matches nothing.
 func (p Pattern) IsZero() bool { return p.s == "" }
 
+// Path returns the one path that p matches, false where p has a wildcard and may match more.
+func (p Pattern) Path() (path Path, ok bool) {
+	if p.s == "" || strings.Contains(p.s, "*") {
+		return Path{}, false
+	}
+	return Path(p), true
+}
+
 // Match reports whether p matches the whole of path. It allocates nothing.
 func (p Pattern) Match(path Path) bool {
 	if p.s == "" || path.s == "" {

@@ -224,3 +224,19 @@ func TestPatternMatchAllocatesNothing(t *testing.T) {
 		t.Errorf("matching allocates %v times", n)
 	}
 }
+
+func TestPatternPath(t *testing.T) {
+	for text, want := range map[string]bool{"a/b": true, "a": true, "a/*": false, "a/b*": false, "**": false, "*": false, "a/**": false} {
+		p, err := secret.ParsePattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, ok := p.Path()
+		if ok != want || ok && path.String() != text || !ok && !path.IsZero() {
+			t.Errorf("%s: got %q, %t", text, path, ok)
+		}
+	}
+	if path, ok := (secret.Pattern{}).Path(); ok || !path.IsZero() {
+		t.Errorf("the zero pattern: got %q, %t", path, ok)
+	}
+}

@@ -43,7 +43,7 @@ func (w *world) check(a *answer) {
 	if a.value != "" {
 		latest = a.end // a value is looked at again before it is released
 	}
-	if subject, yes := w.model.refused(a.who, a.path, a.begin, latest, bound); yes && a.what != "list" {
+	if subject, yes := w.model.refused(a, a.begin, latest, bound); yes && a.what != "list" {
 		w.violated("I4", "%s, although %s is revoked", a, subject)
 	}
 	if a.value != "" {
@@ -157,7 +157,7 @@ func (w *world) checkRefusal(a *answer, rules []*ruling) {
 	switch {
 	case a.code == api.ScopeDenied && covered,
 		a.code == api.PolicyDenied && !slices.ContainsFunc(rules, func(r *ruling) bool { return !r.allows(a.who.name, a.path) }),
-		(a.code == api.Revoked || a.code == api.TokenRevoked) && !w.model.touched(a.who, a.path):
+		(a.code == api.Revoked || a.code == api.TokenRevoked) && !w.model.touched(a):
 		w.violated("availability", "%s, without a reason", a)
 	case a.code == api.NotFound && a.mount != nil && a.selector == secret.Current && a.action == policy.Read && a.what != "list":
 		w.checkAbsent(a)
@@ -186,7 +186,7 @@ func (w *world) checkAbsent(a *answer) {
 
 // checkHealthy: where nothing fails nothing is refused.
 func (w *world) checkHealthy(a *answer) {
-	if a.code == api.TokenExpired || a.code == api.TokenInvalid || a.code == api.NotFound || w.model.touched(a.who, a.path) {
+	if a.code == api.TokenExpired || a.code == api.TokenInvalid || a.code == api.NotFound || w.model.touched(a) {
 		return
 	}
 	for _, r := range w.model.rules(a.begin, a.end) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
 // model says what may be answered. It knows what happened outside of the node, and what the node was told and
@@ -138,12 +139,12 @@ func (m *model) required(name string, begin, end instant, bound time.Duration) i
 }
 
 // refused reports whether the log forbids the request, and the node had to know.
-func (m *model) refused(who *caller, path string, begin, end instant, bound time.Duration) (subject string, yes bool) {
+func (m *model) refused(a *answer, begin, end instant, bound time.Duration) (subject string, yes bool) {
 	m.mu.Lock()
 	revoked := m.revoked
 	m.mu.Unlock()
 	for _, r := range revoked {
-		if !r.lifted && r.concerns(who, path) && m.due(r.at, begin, end, bound) {
+		if !r.lifted && r.concerns(a) && m.due(r.at, begin, end, bound) {
 			return r.subject, true
 		}
 	}
@@ -151,25 +152,25 @@ func (m *model) refused(who *caller, path string, begin, end instant, bound time
 }
 
 // touched reports whether any revocation ever concerned the request.
-func (m *model) touched(who *caller, path string) bool {
+func (m *model) touched(a *answer) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.revoked {
-		if r.concerns(who, path) {
+		if r.concerns(a) {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *revocation) concerns(who *caller, path string) bool {
+func (r *revocation) concerns(a *answer) bool {
 	switch kind, text, _ := strings.Cut(r.subject, ":"); kind {
 	case "token_id":
-		return text == who.tokenID
+		return text == a.who.tokenID
 	case "subject":
-		return text == who.name
-	default: // secret:PREFIX/**
-		return under(path, strings.TrimSuffix(text, "/**"))
+		return text == a.who.name
+	default: // secret:PREFIX/**, which can be rotated
+		return a.action != policy.WriteTo && under(a.path, strings.TrimSuffix(text, "/**"))
 	}
 }
 
