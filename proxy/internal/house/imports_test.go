@@ -36,7 +36,8 @@ var layout = map[string][]string{
 	"proxy/cache":           join(vocabulary, helpers),
 	"proxy/state":           join(vocabulary, helpers),
 	"proxy/upstream/*":      join(vocabulary, helpers),
-	"proxy/state/boltstore": join(vocabulary, helpers, []string{"proxy/state"}), // implements its Store
+	"proxy/state/boltstore": join(vocabulary, helpers, []string{"proxy/state"}),    // implements its Store
+	"proxy/identity/jwks":   join(vocabulary, helpers, []string{"proxy/identity"}), // implements its KeySource
 	"wasm":                  join(vocabulary, helpers, []string{"wasm/internal/*"}),
 	"wasm/internal/*":       {"wasm/internal/*"},
 	"policies":              nil,
@@ -50,7 +51,7 @@ var layout = map[string][]string{
 	"proxy/app/config":    join(vocabulary, helpers, []string{"proxy/identity/trust"}),
 	"proxy/app/yamlconf":  join(vocabulary, helpers, []string{"proxy/app/config"}),
 	"proxy/app/devdir":    join(vocabulary, helpers, []string{"proxy/app/yamlconf", "proxy/identity", "proxy/audit", "proxy/upstream/embedded"}), // makes keys and an empty vault
-	"proxy/app":           join(vocabulary, helpers, mechanisms, surfaces, []string{"proxy", "policies", "proxy/app/config"}),
+	"proxy/app":           join(vocabulary, helpers, mechanisms, surfaces, []string{"proxy", "policies", "proxy/app/config", "proxy/identity/jwks"}),
 	"proxy/app/vaultfile": join(vocabulary, helpers, []string{"proxy/app/config", "proxy/upstream/embedded"}),
 	"proxy/app/doctor":    join(vocabulary, helpers, []string{"proxy/audit", "proxy/identity", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/vaultfile", "proxy/upstream/embedded"}),
 	"proxy/app/full":      join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config", "proxy/app/vaultfile", "proxy/app/yamlconf", "proxy/app/edge"}),
