@@ -58,6 +58,9 @@ func translate(err error) *Error {
 	case errors.Is(err, identity.ErrUnknownKey):
 		e := fail(api.UnknownKey, "the token is signed by a key that is not known here")
 		e.RetryAfter = 30 * time.Second
+		if u := (*identity.UnknownKeyError)(nil); errors.As(err, &u) {
+			e.RetryAfter = u.RetryAfter
+		}
 		return e
 	case errors.Is(err, identity.ErrInvalid):
 		return fail(api.TokenInvalid, "the token is not valid here; get a new one from the issuer this proxy trusts")

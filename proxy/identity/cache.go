@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"crypto/sha256"
 	"sync"
 	"time"
@@ -40,8 +41,8 @@ func (v *verifications) shard(digest *[sha256.Size]byte) *shard {
 	return &v.shards[int(digest[0])%len(v.shards)]
 }
 
-// get returns a verification that still stands: made within the last minute, by a key that its issuer still has. The
-// caller must hold its window against the clock.
+// get returns a verification made within the last minute. The caller must see whether its key still stands, and hold its
+// window against the clock.
 func (v *verifications) get(digest [sha256.Size]byte, now time.Time) *verification {
 	s := v.shard(&digest)
 	s.mu.Lock()
@@ -49,9 +50,8 @@ func (v *verifications) get(digest [sha256.Size]byte, now time.Time) *verificati
 	if e == nil {
 		e = s.old[digest]
 	}
-	if e != nil && !e.stands(now.Unix()) {
-		delete(s.young, digest)
-		delete(s.old, digest)
+	if e != nil && !e.fresh(now.Unix()) {
+		s.dropLocked(digest)
 		e = nil
 	}
 	if e != nil && !young {
@@ -61,13 +61,13 @@ func (v *verifications) get(digest [sha256.Size]byte, now time.Time) *verificati
 	return e
 }
 
-func (e *verification) stands(now int64) bool {
-	// A clock that went back says nothing about how old the verification is.
-	if now < e.at || now-e.at >= rememberFor {
-		return false
-	}
-	k := e.issuer.keys.Load().byID[e.key.id]
-	return k != nil && k.stands(now) && (k == e.key || k.equal(e.key))
+// fresh reports whether e was made within the last minute. A clock that went back says nothing about that.
+func (e *verification) fresh(now int64) bool { return now >= e.at && now-e.at < rememberFor }
+
+// stands reports whether the issuer still has the key.
+func (e *verification) stands(ctx context.Context, now time.Time) bool {
+	k, err := e.issuer.key(ctx, e.key.id, now)
+	return err == nil && (k == e.key || k.equal(e.key))
 }
 
 func (v *verifications) put(digest [sha256.Size]byte, e *verification) {
@@ -75,6 +75,18 @@ func (v *verifications) put(digest [sha256.Size]byte, e *verification) {
 	s.mu.Lock()
 	s.addLocked(digest, e, v.perGeneration)
 	s.mu.Unlock()
+}
+
+func (v *verifications) drop(digest [sha256.Size]byte) {
+	s := v.shard(&digest)
+	s.mu.Lock()
+	s.dropLocked(digest)
+	s.mu.Unlock()
+}
+
+func (s *shard) dropLocked(digest [sha256.Size]byte) {
+	delete(s.young, digest)
+	delete(s.old, digest)
 }
 
 func (s *shard) addLocked(digest [sha256.Size]byte, e *verification, limit int) {

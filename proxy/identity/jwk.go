@@ -22,6 +22,8 @@ const (
 	RS256 = "RS256"
 )
 
+func algorithms() []string { return []string{EdDSA, ES256, ES384, RS256} }
+
 // parseJWK reads one key. Of a key that is meant for something else only the kid is returned, and usable is false.
 func parseJWK(n *strictjson.Node) (k key, usable bool, err error) {
 	if n.Kind != strictjson.Object {
@@ -62,7 +64,7 @@ func parseJWK(n *strictjson.Node) (k key, usable bool, err error) {
 		return key{}, false, err
 	}
 	if alg != "" && alg != k.algorithm {
-		if slices.Contains([]string{EdDSA, ES256, ES384, RS256}, alg) {
+		if slices.Contains(algorithms(), alg) {
 			return key{}, false, badKeys("alg does not fit kty and crv")
 		}
 		return key{id: k.id}, false, nil

@@ -139,6 +139,9 @@ func (s *KeySet) At(now time.Time) *KeySet {
 // Len is the number of keys that can verify something.
 func (s *KeySet) Len() int { return len(s.keys) }
 
+// Has reports whether the set has a key of this kid, whether or not its time is over.
+func (s *KeySet) Has(kid string) bool { return s.byID[kid] != nil }
+
 // KeyIDs returns the kid of every key, in the order of the set.
 func (s *KeySet) KeyIDs() []string {
 	ids := make([]string, len(s.keys))

@@ -2,7 +2,10 @@ package identity
 
 import (
 	"fmt"
+	"math"
 	"time"
+
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
 // window is when a token may be used, in seconds since 1970. Leeway is not in it yet.
@@ -10,6 +13,32 @@ type window struct{ notBefore, issued, expires int64 }
 
 func (c *Claims) window() window {
 	return window{c.NotBefore.Unix(), c.IssuedAt.Unix(), c.Expires.Unix()}
+}
+
+// readWindow reads the times of a token that may do without nbf, which then is iat.
+func readWindow(n *strictjson.Node) (window, error) {
+	var w window
+	for _, t := range []struct {
+		into *int64
+		name string
+	}{{&w.expires, "exp"}, {&w.issued, "iat"}, {&w.notBefore, "nbf"}} {
+		claim := n.Get(t.name)
+		if t.name == "nbf" && claim == nil {
+			w.notBefore = w.issued
+			continue
+		}
+		at, err := instant(claim, t.name)
+		if err != nil {
+			return window{}, err
+		}
+		*t.into = at.Unix()
+	}
+	return w, nil
+}
+
+// life is how long the token lives. Times reach to the year 9999, a Duration to 292 years: beyond that it is the longest.
+func (w window) life() time.Duration {
+	return time.Duration(min(w.expires-w.issued, int64(math.MaxInt64/time.Second))) * time.Second
 }
 
 // check holds the window against the clock. It runs at every use of a token, cached or not: clocks also go back.
@@ -31,7 +60,7 @@ func (w window) check(now time.Time) error {
 func (w window) checkLife(maxTTL time.Duration) error {
 	switch {
 	case w.expires <= w.issued, w.expires <= w.notBefore:
-		return invalid("exp is not after iat and nbf")
+		return errNoLife
 	case w.expires-w.issued > int64(maxTTL/time.Second):
 		return invalid("the token lives longer than is allowed here")
 	}
@@ -41,6 +70,7 @@ func (w window) checkLife(maxTTL time.Duration) error {
 var (
 	errTooEarly    = invalid("nbf is in the future")
 	errIssuedLater = invalid("iat is in the future")
+	errNoLife      = invalid("exp is not after iat and nbf")
 )
 
 // lifeOf is the longest life a verifier accepts.

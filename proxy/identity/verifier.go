@@ -5,25 +5,24 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
-	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/identity/trust"
 )
 
-// accessTokenType is the typ of access tokens (RFC 9068 section 2.1), to be matched exactly: no other token that the
-// same key may sign can pass for one.
-const accessTokenType = "at+jwt"
-
-// Config is what a Verifier needs.
+// Config is what a Verifier needs: Keys, Trust or both.
 type Config struct {
-	Issuer   string           // iss of our access tokens; required, at most 512 bytes
-	Audience string           // the one aud of tokens meant for us; required, at most 512 bytes
-	Keys     *KeySet          // Ed25519 keys under their thumbprints; required, may be empty
-	MaxTTL   time.Duration    // longest life (exp - iat); default and maximum MaxTTL
+	Issuer   string           // iss of our access tokens; required with Keys, at most 512 bytes
+	Audience string           // the one aud of access tokens meant for us; required with Keys, at most 512 bytes
+	Keys     *KeySet          // Ed25519 keys under their thumbprints, may be empty; nil takes no access tokens
+	MaxTTL   time.Duration    // longest life (exp - iat) of an access token; default and maximum MaxTTL
 	Wall     func() time.Time // default time.Now; only its wall clock counts, which also runs while we are frozen
+
+	Trust   *trust.Set           // which tokens of other issuers are taken; nil takes none
+	Sources map[string]KeySource // the keys of each issuer that Trust names, by iss
+
 	// CacheEntries bounds the remembered verifications; default 4096, at least 32. An entry takes about 1 KiB, and less
 	// than 32 KiB even for the largest token.
 	CacheEntries int
@@ -32,30 +31,14 @@ type Config struct {
 // Verifier verifies tokens. It is safe for concurrent use and holds no goroutine.
 type Verifier struct {
 	issuers map[string]*issuer
-	own     *issuer
+	own     *heldKeys // of access tokens; nil where none are taken
+	rules   *trust.Set
 	wall    func() time.Time
 	cache   *verifications
 }
 
-// issuer is a trusted iss and all that its rule fixes.
-type issuer struct {
-	audience  string
-	algorithm string
-	maxTTL    time.Duration
-	parser    *jwt.Parser    // the signature
-	validator *jwt.Validator // the claims, a second time
-	keys      atomic.Pointer[KeySet]
-}
-
 // New checks the configuration. It reads nothing from the network.
 func New(c Config) (*Verifier, error) {
-	if !goodText(c.Issuer, maxNameBytes) || !goodText(c.Audience, maxNameBytes) {
-		return nil, errors.New("issuer and audience are required, of at most 512 bytes")
-	}
-	maxTTL, err := lifeOf(c.MaxTTL)
-	if err != nil {
-		return nil, err
-	}
 	if c.CacheEntries < 0 {
 		return nil, fmt.Errorf("cache entries %d: want 0 for the default, or more", c.CacheEntries)
 	}
@@ -65,26 +48,57 @@ func New(c Config) (*Verifier, error) {
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
-	own := newIssuer(c.Issuer, c.Audience, EdDSA, maxTTL, c.Wall)
-	v := &Verifier{
-		issuers: map[string]*issuer{c.Issuer: own}, own: own, wall: c.Wall, cache: newVerifications(c.CacheEntries),
+	v := &Verifier{issuers: map[string]*issuer{}, rules: c.Trust, wall: c.Wall, cache: newVerifications(c.CacheEntries)}
+	if c.Keys == nil && (c.Trust == nil || len(c.Trust.Rules()) == 0) {
+		return nil, errors.New("neither keys of access tokens nor trust rules: no token could be verified")
 	}
-	if err := v.SetKeys(c.Keys); err != nil {
-		return nil, err
+	if c.Keys != nil {
+		if err := v.addOwn(&c); err != nil {
+			return nil, err
+		}
+	}
+	if c.Trust != nil {
+		for _, i := range c.Trust.Issuers() {
+			if err := v.addPlatform(&c, i); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return v, nil
 }
 
-func newIssuer(iss, aud, alg string, maxTTL time.Duration, wall func() time.Time) *issuer {
-	// The library repeats most of our own checks, so that a gap must be in both to matter.
-	options := []jwt.ParserOption{
-		jwt.WithValidMethods([]string{alg}), jwt.WithStrictDecoding(), jwt.WithTimeFunc(wall), jwt.WithLeeway(Leeway),
-		jwt.WithIssuer(iss), jwt.WithAudience(aud), jwt.WithExpirationRequired(), jwt.WithNotBeforeRequired(), jwt.WithIssuedAt(),
+func (v *Verifier) addOwn(c *Config) error {
+	if !goodText(c.Issuer, maxNameBytes) || !goodText(c.Audience, maxNameBytes) {
+		return errors.New("issuer and audience are required, of at most 512 bytes")
 	}
-	return &issuer{
-		audience: aud, algorithm: alg, maxTTL: maxTTL, validator: jwt.NewValidator(options...),
-		parser: jwt.NewParser(append(options, jwt.WithoutClaimsValidation())...),
+	maxTTL, err := lifeOf(c.MaxTTL)
+	if err != nil {
+		return err
 	}
+	v.own = &heldKeys{}
+	v.issuers[c.Issuer] = newIssuer([]string{EdDSA}, v.own, newAccessTokens(c.Issuer, c.Audience, maxTTL, c.Wall))
+	return v.SetKeys(c.Keys)
+}
+
+// addPlatform takes the tokens of an issuer that trust rules name. Our own iss is none of them, whether or not access
+// tokens are taken here: a rule would then say what they may do.
+func (v *Verifier) addPlatform(c *Config, i trust.Issuer) error {
+	keys := c.Sources[i.Issuer]
+	switch {
+	case !goodText(i.Issuer, maxNameBytes):
+		return errors.New("the issuer of a trust rule is empty, longer than 512 bytes or not plain text")
+	case i.Issuer == c.Issuer:
+		return fmt.Errorf("issuer %s is our own: no trust rule can be for its tokens", i.Issuer)
+	case keys == nil:
+		return fmt.Errorf("issuer %s has no source of keys", i.Issuer)
+	}
+	for _, alg := range i.Algorithms {
+		if !slices.Contains(algorithms(), alg) {
+			return fmt.Errorf("issuer %s: algorithm %q is none of %s", i.Issuer, alg, strings.Join(algorithms(), ", "))
+		}
+	}
+	v.issuers[i.Issuer] = newIssuer(i.Algorithms, keys, newPlatformTokens(i, c.Trust, c.Wall))
+	return nil
 }
 
 // SetKeys replaces the keys of our access tokens at once: remembered verifications by a key that is no longer there end
@@ -93,7 +107,10 @@ func (v *Verifier) SetKeys(keys *KeySet) error {
 	if err := keys.checkOwn(); err != nil {
 		return err
 	}
-	v.own.keys.Store(keys)
+	if v.own == nil {
+		return badKeys("no access tokens are taken here")
+	}
+	v.own.set.Store(keys)
 	return nil
 }
 
@@ -101,8 +118,8 @@ func (v *Verifier) SetKeys(keys *KeySet) error {
 func (v *Verifier) LongestLife() time.Duration { return v.own.maxTTL }
 
 // Verify says whose token this is. Errors wrap ErrInvalid, ErrExpired or ErrUnknownKey and are safe to log. Revocation is
-// for the caller to check, at every use. ctx is for issuers whose keys have to be fetched; none of today's needs it.
-func (v *Verifier) Verify(_ context.Context, token string) (*Verified, error) {
+// for the caller to check, at every use. ctx bounds how long the keys of another issuer may be waited for.
+func (v *Verifier) Verify(ctx context.Context, token string) (*Verified, error) {
 	if len(token) > MaxTokenBytes {
 		return nil, invalid("the token is larger than 8 KiB")
 	}
@@ -111,44 +128,48 @@ func (v *Verifier) Verify(_ context.Context, token string) (*Verified, error) {
 	// about another token.
 	digest := digestOf(token)
 	if e := v.cache.get(digest, now); e != nil {
+		if !e.stands(ctx, now) {
+			v.cache.drop(digest)
+			return v.verify(ctx, token, digest, now)
+		}
 		if err := e.window.check(now); err != nil {
 			return nil, err
 		}
 		return e.verified, nil
 	}
-	return v.verify(token, digest, now)
+	return v.verify(ctx, token, digest, now)
 }
 
-func (v *Verifier) verify(token string, digest [sha256.Size]byte, now time.Time) (*Verified, error) {
-	if len(token) > 3 && token[:3] == "kh_" {
-		return nil, invalid("project tokens are not taken here")
-	}
-	u, err := ParseUnverified(token)
+func (v *Verifier) verify(ctx context.Context, token string, digest [sha256.Size]byte, now time.Time) (*Verified, error) {
+	u, err := v.parse(token)
 	if err != nil {
 		return nil, err
 	}
 	iss := v.issuers[u.UnsafeIssuer]
 	if iss == nil {
-		return nil, invalid("no trusted issuer has this iss")
+		return nil, errNoIssuer
 	}
-	k, library, err := iss.authenticate(u, token, now)
+	a, err := iss.authenticate(ctx, u, token, now)
 	if err != nil {
 		return nil, err
 	}
-	c, err := iss.checkClaims(u, library, now)
+	a.digest = digest
+	ver, w, err := iss.accept(a, now)
 	if err != nil {
 		return nil, err
 	}
-	ver := &Verified{
-		Principal: policy.Principal{
-			Trust: c.Trust, Issuer: c.OriginIssuer, Subject: c.Subject, ClientID: c.ClientID, TokenID: c.TokenID,
-			KeyID: k.id, Parents: c.Parents, Cnf: c.Cnf, AuthenticatedBy: "access_token", Base: c.Base,
-			Scopes: c.Scopes, Expires: c.Expires,
-		},
-		IssuedAt: c.IssuedAt, NotBefore: c.NotBefore, OriginTokenID: c.OriginTokenID,
-	}
-	v.cache.put(digest, &verification{verified: ver, window: c.window(), issuer: iss, key: k, at: now.Unix()})
+	v.cache.put(digest, &verification{verified: ver, window: w, issuer: iss, key: a.key, at: now.Unix()})
 	return ver, nil
+}
+
+var errNoIssuer = invalid("no trusted issuer has this iss")
+
+// parse reads a token of any kind.
+func (v *Verifier) parse(token string) (*Unverified, error) {
+	if strings.HasPrefix(token, "kh_") {
+		return nil, invalid("project tokens are not taken here")
+	}
+	return ParseUnverified(token)
 }
 
 // digestOf hashes a token without the heap, unless it is unusually large.

@@ -12,7 +12,7 @@ import (
 var (
 	vocabulary = []string{"proxy/secret", "proxy/policy", "proxy/api"}
 	helpers    = []string{"internal/*", "proxy/internal/*"}
-	mechanisms = []string{"proxy/identity", "proxy/audit", "proxy/cache", "proxy/state", "wasm"}
+	mechanisms = []string{"proxy/identity", "proxy/identity/trust", "proxy/audit", "proxy/cache", "proxy/state", "wasm"}
 	drivers    = []string{"proxy/state/boltstore", "proxy/upstream/*"}
 	surfaces   = []string{"proxy/httpapi"}
 )
@@ -30,12 +30,14 @@ var layout = map[string][]string{
 	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*"}),
 	"proxy/internal/jsonfields": join(vocabulary, []string{"internal/*"}),
 
-	"proxy/identity":        join(vocabulary, helpers),
+	"proxy/identity":        join(vocabulary, helpers, []string{"proxy/identity/trust"}),
+	"proxy/identity/trust":  join(vocabulary, helpers), // data, no network
 	"proxy/audit":           join(vocabulary, helpers),
 	"proxy/cache":           join(vocabulary, helpers),
 	"proxy/state":           join(vocabulary, helpers),
 	"proxy/upstream/*":      join(vocabulary, helpers),
-	"proxy/state/boltstore": join(vocabulary, helpers, []string{"proxy/state"}), // implements its Store
+	"proxy/state/boltstore": join(vocabulary, helpers, []string{"proxy/state"}),    // implements its Store
+	"proxy/identity/jwks":   join(vocabulary, helpers, []string{"proxy/identity"}), // implements its KeySource
 	"wasm":                  join(vocabulary, helpers, []string{"wasm/internal/*"}),
 	"wasm/internal/*":       {"wasm/internal/*"},
 	"policies":              nil,
@@ -46,10 +48,10 @@ var layout = map[string][]string{
 	"proxy":         join(vocabulary, helpers, mechanisms),
 	"proxy/httpapi": join(vocabulary, helpers, []string{"proxy"}),
 
-	"proxy/app/config":    join(vocabulary, helpers),
+	"proxy/app/config":    join(vocabulary, helpers, []string{"proxy/identity/trust"}),
 	"proxy/app/yamlconf":  join(vocabulary, helpers, []string{"proxy/app/config"}),
 	"proxy/app/devdir":    join(vocabulary, helpers, []string{"proxy/app/yamlconf", "proxy/identity", "proxy/audit", "proxy/upstream/embedded"}), // makes keys and an empty vault
-	"proxy/app":           join(vocabulary, helpers, mechanisms, surfaces, []string{"proxy", "policies", "proxy/app/config"}),
+	"proxy/app":           join(vocabulary, helpers, mechanisms, surfaces, []string{"proxy", "policies", "proxy/app/config", "proxy/identity/jwks"}),
 	"proxy/app/vaultfile": join(vocabulary, helpers, []string{"proxy/app/config", "proxy/upstream/embedded"}),
 	"proxy/app/doctor":    join(vocabulary, helpers, []string{"proxy/audit", "proxy/identity", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/vaultfile", "proxy/upstream/embedded"}),
 	"proxy/app/full":      join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config", "proxy/app/vaultfile", "proxy/app/yamlconf", "proxy/app/edge"}),

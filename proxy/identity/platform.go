@@ -1,0 +1,100 @@
+package identity
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/keyhole-edge/keyhole/proxy/identity/trust"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+)
+
+// platformType is the typ of tokens of other issuers (RFC 7519 section 5.1), which some leave out. Whatever else an issuer
+// signs with the same key, such as at+jwt, logout+jwt or secevent+jwt, says so in its typ and does not pass for one.
+const platformType = "JWT"
+
+// platformTokens are the tokens of an issuer that trust rules name.
+type platformTokens struct {
+	issuer    trust.Issuer
+	rules     *trust.Set
+	validator *jwt.Validator
+}
+
+func newPlatformTokens(i trust.Issuer, rules *trust.Set, wall func() time.Time) *platformTokens {
+	return &platformTokens{i, rules, newValidator(i.Issuer, wall)}
+}
+
+func (k *platformTokens) accept(a *authentic, now time.Time) (*Verified, window, error) {
+	if k.issuer.Assertion {
+		return nil, window{}, invalid("a client assertion is for the token endpoint alone")
+	}
+	c, err := k.read(a)
+	if err != nil {
+		return nil, window{}, err
+	}
+	if err := c.window.check(now); err != nil {
+		return nil, window{}, err
+	}
+	g, err := k.rules.Admit(c.Token)
+	if err != nil {
+		return nil, window{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if k.validator.Validate(a.library) != nil {
+		return nil, window{}, errRefused
+	}
+	return c.verified(g, a.key), c.window, nil
+}
+
+// platformClaims are the claims that mean the same in every platform's tokens.
+type platformClaims struct {
+	trust.Token
+	window  window
+	tokenID string
+}
+
+// read reads the claims of an authentic token. exp and iat must be there, nbf need not.
+func (k *platformTokens) read(a *authentic) (*platformClaims, error) {
+	if a.UnsafeType != "" && a.UnsafeType != platformType {
+		return nil, invalid("typ is neither absent nor " + platformType)
+	}
+	n := a.unsafeClaims
+	// A token that only the holder of some key may use would become a bearer token here (RFC 7800).
+	if n.Get("cnf") != nil {
+		return nil, invalid("cnf binds the token to a key, and such tokens are not taken")
+	}
+	w, err := readWindow(n)
+	if err != nil {
+		return nil, err
+	}
+	if w.expires <= w.issued || w.expires <= w.notBefore {
+		return nil, errNoLife
+	}
+	if _, err := text(n.Get("sub"), "sub", maxNameBytes); err != nil {
+		return nil, err
+	}
+	c := &platformClaims{
+		Token:  trust.Token{Issuer: k.issuer.Issuer, Algorithm: a.key.algorithm, Claims: n, Life: w.life()},
+		window: w, tokenID: "sha256:" + hex.EncodeToString(a.digest[:16]),
+	}
+	if jti := n.Get("jti"); jti != nil {
+		if c.tokenID, err = text(jti, "jti", maxIDBytes); err != nil {
+			return nil, err
+		}
+		if !printable(c.tokenID) {
+			return nil, invalid("jti is not printable ASCII")
+		}
+	}
+	return c, nil
+}
+
+func (c *platformClaims) verified(g *trust.Grant, k *key) *Verified {
+	return &Verified{
+		Principal: policy.Principal{
+			Trust: g.Rule.Name, Issuer: c.Issuer, Subject: g.Subject, TokenID: c.tokenID, KeyID: k.id, AuthenticatedBy: "oidc",
+			Base: g.Base, Scopes: g.Scopes, Claims: g.Claims, Expires: time.Unix(c.window.expires, 0).UTC(),
+		},
+		IssuedAt: time.Unix(c.window.issued, 0).UTC(), NotBefore: time.Unix(c.window.notBefore, 0).UTC(),
+	}
+}
