@@ -39,13 +39,18 @@ func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*pol
 func (p *Proxy) verify(ctx context.Context, t *transaction) error {
 	v, err := t.rules.Verifier.Verify(ctx, t.sent)
 	if err != nil {
-		digest := sha256.Sum256([]byte(t.sent))
-		t.rec.Action = audit.ActionAuthenticate
-		t.rec.Principal = audit.Principal{TokenID: "sha256:" + hex.EncodeToString(digest[:8])}
-		return p.refuse(ctx, t, because(err))
+		return p.unverified(ctx, t, err)
 	}
 	t.actFor(v)
 	return nil
+}
+
+// unverified refuses the token of t.
+func (p *Proxy) unverified(ctx context.Context, t *transaction, err error) error {
+	digest := sha256.Sum256([]byte(t.sent))
+	t.rec.Action = audit.ActionAuthenticate
+	t.rec.Principal = audit.Principal{TokenID: "sha256:" + hex.EncodeToString(digest[:8])}
+	return p.refuse(ctx, t, because(err))
 }
 
 // actFor makes the holder of the token the one who asks.

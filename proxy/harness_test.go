@@ -249,7 +249,7 @@ func newHarness(t testing.TB, edit func(*proxy.Config)) *harness {
 	t.Cleanup(func() { must(t, h.cache.Close()); _ = h.log.Close(); must(t, h.store.Close()) })
 	ttl := cache.TTL{Soft: time.Minute, Hard: 5 * time.Minute}
 	c := proxy.Config{
-		Verifier: verifier, Authorizer: h.judge, Cache: h.cache, State: h.store, Audit: h.log, Wall: h.clock.Wall, Mono: h.clock.Mono,
+		Rules: proxy.Rules{Verifier: verifier, Authorizer: h.judge, Signer: h.signer}, Cache: h.cache, State: h.store, Audit: h.log, Wall: h.clock.Wall, Mono: h.clock.Mono,
 		MaxBlind: 30 * time.Second,
 		Mounts: []proxy.Mount{
 			{Path: path(t, "one"), Upstream: h.vault, UpstreamName: "v", At: "a", TTL: ttl},

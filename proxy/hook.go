@@ -43,7 +43,7 @@ func (p *Proxy) Hook(ctx context.Context, c *Call, m *HookMessage, i Invalidatio
 	if err := p.limitPrincipal(ctx, t.req.Principal, t); err != nil {
 		return Invalidated{}, err
 	}
-	if !p.replays.Take(v, t.rec.Time) {
+	if !p.replays.Take(v.Principal.TokenID, v.Principal.Expires, t.rec.Time) {
 		t.rec.Action = audit.ActionAuthenticate
 		return Invalidated{}, p.refuse(ctx, t, fail(api.TokenInvalid, "this message was taken before; sign each one anew, with the time at which it is sent"))
 	}

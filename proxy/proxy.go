@@ -35,16 +35,12 @@ type Authorizer interface {
 // Config is what a Proxy is made of. Everything without a stated default is required. The caller keeps ownership of the
 // mechanisms and closes them after the last request.
 type Config struct {
-	Region     string // "" is allowed
-	Verifier   *identity.Verifier
-	Authorizer Authorizer
-	Cache      *cache.Cache
-	State      state.Store
-	Audit      *audit.Log
-	Mounts     []Mount
-	Labels     []LabelRule
-	Limits     Limits
-	Hooks      *identity.Hooks // nil: there are none
+	Rules         // what decides until SetRules replaces it
+	Region string // "" is allowed
+	Cache  *cache.Cache
+	State  state.Store
+	Audit  *audit.Log
+	Mounts []Mount
 
 	Check    time.Duration // how old a generation check may be in the mode bounded; 0 means 1 s
 	MaxBlind time.Duration // how long to serve without being able to check; 0 means not at all
@@ -77,8 +73,9 @@ type Proxy struct {
 	lent       atomic.Int64 // secret bytes of answers; see lend
 	sources    *buckets
 	principals *buckets
-	senders    *buckets // to hooks
-	replays    *identity.Replays
+	senders    *buckets          // to hooks
+	replays    *identity.Replays // of hooks
+	assertions *identity.Replays // of clients
 }
 
 // New validates c. It does no I/O: Start does.
@@ -89,8 +86,7 @@ func New(c Config) (*Proxy, error) {
 	case c.Check < 0:
 		return nil, errors.New("proxy: the check interval must not be negative")
 	}
-	rules := Rules{Verifier: c.Verifier, Authorizer: c.Authorizer, Labels: c.Labels, Limits: c.Limits, Hooks: c.Hooks}
-	if err := rules.check(); err != nil {
+	if err := c.Rules.check(); err != nil {
 		return nil, err
 	}
 	if c.Wall == nil {
@@ -113,8 +109,9 @@ func New(c Config) (*Proxy, error) {
 	p := &Proxy{
 		region: c.Region, cache: c.Cache, audit: c.Audit, mounts: mounts, wall: c.Wall, mono: c.Mono, log: c.Logger,
 		sources: newBuckets(), principals: newBuckets(), senders: newBuckets(), replays: identity.NewReplays(),
+		assertions: identity.NewReplays(),
 	}
-	p.rules.Store(newRuleSet(rules))
+	p.rules.Store(newRuleSet(c.Rules))
 	p.fresh = newFreshness(c, c.Cache)
 	p.outbox = newOutboxes(mounts, p.fresh)
 	if p.pollers, err = newPollers(mounts, c.Cache, c.Logger); err != nil {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/identity"
 )
@@ -15,6 +16,9 @@ type Rules struct {
 	Labels     []LabelRule
 	Limits     Limits
 	Hooks      *identity.Hooks // nil: there are none
+
+	Signer *identity.Signer // nil: this node only verifies
+	MaxTTL time.Duration    // longest life of what Signer signs; 0 means identity.MaxTTL
 }
 
 func (r *Rules) check() error {
@@ -37,6 +41,9 @@ type ruleSet struct {
 func newRuleSet(r Rules) *ruleSet {
 	if r.Hooks == nil {
 		r.Hooks = new(identity.Hooks)
+	}
+	if r.MaxTTL == 0 {
+		r.MaxTTL = identity.MaxTTL
 	}
 	s := &ruleSet{Rules: r, drained: make(chan struct{})}
 	s.users.Store(1)

@@ -159,8 +159,7 @@ func (b *builder) build(ctx context.Context) error {
 		return fmt.Errorf("cache: %w", err)
 	}
 	b.app.Proxy, err = proxy.New(proxy.Config{
-		Region: c.Region, Verifier: r.rules.Verifier, Authorizer: r.policy, Labels: r.rules.Labels, Limits: r.rules.Limits, Hooks: r.rules.Hooks,
-		Cache: values, State: store, Audit: log, Mounts: mounts, Check: c.State.Check, MaxBlind: c.State.MaxBlind,
+		Rules: r.rules, Region: c.Region, Cache: values, State: store, Audit: log, Mounts: mounts, Check: c.State.Check, MaxBlind: c.State.MaxBlind,
 		Wall: b.options.Wall, Mono: b.options.Mono, Logger: b.options.Logger,
 	})
 	if err != nil {
@@ -168,7 +167,7 @@ func (b *builder) build(ctx context.Context) error {
 	}
 	b.closing(b.app.Proxy.Close)
 	b.app.Native, err = httpapi.NewNative(httpapi.Config{
-		Proxy: b.app.Proxy, JWKS: b.app.publicKeys, TrustedProxies: c.Listen.TrustedProxies,
+		Proxy: b.app.Proxy, JWKS: b.app.publicKeys, Issuer: c.Identity.Issuer, TrustedProxies: c.Listen.TrustedProxies,
 		Surface: b.options.Surface, CursorKey: b.cursorKey, Logger: b.options.Logger,
 	})
 	return err

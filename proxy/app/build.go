@@ -63,40 +63,36 @@ func (b *builder) identity() (*identity.Verifier, *identity.KeySet, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", c.Keys, err)
 	}
-	if err := b.signs(keys.At(b.env.Wall())); err != nil {
-		return nil, nil, err
-	}
 	v, err := identity.New(identity.Config{
 		Issuer: c.Issuer, Audience: c.Audience, Keys: keys, MaxTTL: c.MaxTTL, Wall: b.env.Wall,
 	})
 	return v, keys, err
 }
 
-// signs makes sure that what this node signs, this node verifies: a signing key that was replaced without its public half
-// would make tokens that nobody takes.
-func (b *builder) signs(keys *identity.KeySet) error {
+// signer is what signs our tokens, nil where this node only verifies. It makes sure that what this node signs, this node
+// verifies: a signing key that was replaced without its public half would make tokens that nobody takes.
+func (b *builder) signer(keys *identity.KeySet) (*identity.Signer, error) {
 	c := b.env.Config.Identity
 	if c.SigningKey.IsZero() {
-		return nil
+		return nil, nil
 	}
 	text, err := b.env.Resolve(c.SigningKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer clear(text)
 	key, err := identity.ParseSigningKey(text)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.SigningKey, err)
+		return nil, fmt.Errorf("%s: %w", c.SigningKey, err)
 	}
-	defer clear(key)
-	id, err := identity.Thumbprint(key.Public())
+	s, err := identity.NewSigner(key, c.Issuer, c.Audience)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !slices.Contains(keys.KeyIDs(), id) {
-		return fmt.Errorf("signing_key: its public half is not in keys (%s), so its tokens would be refused; restore the key or add the public half", c.Keys)
+	if !slices.Contains(keys.At(b.env.Wall()).KeyIDs(), s.KeyID()) {
+		return nil, fmt.Errorf("signing_key: its public half is not in keys (%s), so its tokens would be refused; restore the key or add the public half", c.Keys)
 	}
-	return nil
+	return s, nil
 }
 
 // policy loads the chain. The caller closes it.

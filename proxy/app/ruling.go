@@ -23,6 +23,10 @@ func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
+	signer, err := b.signer(keys)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
 	hooks, err := b.hooks()
 	if err != nil {
 		return nil, err
@@ -34,6 +38,7 @@ func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 	return &ruling{
 		rules: proxy.Rules{
 			Verifier: verifier, Authorizer: policy, Labels: labelRules(c.Labels), Hooks: hooks,
+			Signer: signer, MaxTTL: c.Identity.MaxTTL,
 			Limits: proxy.Limits{
 				PerSource: c.Limits.RequestsPerSecond, PerPrincipal: c.Limits.PerPrincipal, InFlight: c.Limits.MaxInFlight,
 			},

@@ -84,10 +84,11 @@ const (
 	ActionReload       = "reload"  // the rules that decide were replaced: Decision.PolicyDigest says by which
 	ActionReport       = "report"  // Decision.Reason says what was reported of Resource.Version: accepted or rejected
 	ActionTokenCreate  = "token_create"
-	ActionRevocations  = "revocations"  // a listing of them
-	ActionLift         = "lift"         // Decision.Reason says which revocation; that of a revoke says what and why
-	ActionKeyRotate    = "key_rotate"   // of the key that signs tokens
-	ActionBackup       = "vault_backup" // the vault's file, as it is: encrypted
+	ActionExchange     = "token_exchange" // Decision.Reason says which token was issued, and for what
+	ActionRevocations  = "revocations"    // a listing of them
+	ActionLift         = "lift"           // Decision.Reason says which revocation; that of a revoke says what and why
+	ActionKeyRotate    = "key_rotate"     // of the key that signs tokens
+	ActionBackup       = "vault_backup"   // the vault's file, as it is: encrypted
 	ActionRestore      = "vault_restore"
 	ActionRekey        = "vault_rekey"
 )

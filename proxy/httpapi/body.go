@@ -57,8 +57,13 @@ func (b *body) hold(n int) error {
 // body reads a JSON body of at most limit bytes. While it arrives, which its sender may draw out, the request has no place
 // among those in flight.
 func (n *Native) body(w http.ResponseWriter, r *http.Request, limit int) (*body, error) {
+	return n.bodyOf(w, r, limit, "application/json")
+}
+
+// bodyOf is body for any media type.
+func (n *Native) bodyOf(w http.ResponseWriter, r *http.Request, limit int, want string) (*body, error) {
 	b := &body{native: n}
-	if err := jsonOnly(r.Header); err != nil {
+	if err := only(want, r.Header); err != nil {
 		return b, err
 	}
 	if r.ContentLength > int64(limit) {
@@ -99,12 +104,12 @@ func bodyTooLarge(limit int) error {
 	return fail(api.TooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
 }
 
-func jsonOnly(h http.Header) error {
+func only(want string, h http.Header) error {
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset := params["charset"]
 	switch {
-	case err != nil, media != "application/json", charset != "" && !strings.EqualFold(charset, "utf-8"), len(h["Content-Type"]) != 1:
-		return fail(api.UnsupportedMediaType, "send the body as Content-Type: application/json")
+	case err != nil, media != want, charset != "" && !strings.EqualFold(charset, "utf-8"), len(h["Content-Type"]) != 1:
+		return fail(api.UnsupportedMediaType, "send the body as Content-Type: "+want)
 	case h.Get("Content-Encoding") != "":
 		return fail(api.UnsupportedMediaType, "send the body without a Content-Encoding")
 	}

@@ -39,17 +39,22 @@ func writeError(w http.ResponseWriter, err error) {
 	if c, ok := challenges[e.Code]; ok {
 		h.Set("WWW-Authenticate", c)
 	}
-	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
-	}
+	setAdvice(h, e)
 	if e.Cache != "" {
 		h["X-Keyhole-Cache"] = []string{e.Cache}
 		h["Age"] = []string{ageText(e.Age)}
 	}
+	writeJSON(w, e.Code.Status(), body)
+}
+
+// setAdvice sets the headers that say when to try again and where the record is.
+func setAdvice(h http.Header, e *proxy.Error) {
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+	}
 	if e.Decision != "" {
 		h["X-Keyhole-Decision"] = []string{e.Decision}
 	}
-	writeJSON(w, e.Code.Status(), body)
 }
 
 func errorOf(err error) *proxy.Error {

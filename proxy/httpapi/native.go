@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -27,6 +28,8 @@ type Config struct {
 	Proxy *proxy.Proxy // required
 	// JWKS returns the key set document of /.well-known/jwks.json. Required.
 	JWKS func() []byte
+	// Issuer is the iss of our tokens, the URL below which clients find this API. Required for the metadata of RFC 8414.
+	Issuer string
 	// TrustedProxies are the peers whose X-Forwarded-For is believed. Empty: nobody's.
 	TrustedProxies []netip.Prefix
 	// Surface is what policies and records call this listener. "" means "native".
@@ -41,6 +44,7 @@ type Config struct {
 type Native struct {
 	proxy   *proxy.Proxy
 	jwks    func() []byte
+	issuer  string
 	trusted []netip.Prefix
 	surface string
 	log     *slog.Logger
@@ -70,7 +74,7 @@ func NewNative(c Config) (*Native, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Native{proxy: c.Proxy, jwks: c.JWKS, surface: c.Surface, log: c.Logger, cursors: cursors}
+	n := &Native{proxy: c.Proxy, jwks: c.JWKS, issuer: strings.TrimSuffix(c.Issuer, "/"), surface: c.Surface, log: c.Logger, cursors: cursors}
 	for _, p := range c.TrustedProxies {
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
@@ -94,7 +98,11 @@ func (n *Native) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = headerPrivate
 	h["X-Content-Type-Options"] = headerNosniff
-	if err := n.admitted(w, r); err != nil {
+	err := n.admitted(w, r)
+	switch {
+	case err != nil && r.URL.Path == tokenPath:
+		writeOAuthError(w, err)
+	case err != nil:
 		writeError(w, err)
 	}
 }
@@ -103,7 +111,7 @@ func (n *Native) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // no reason to start another in its place.
 func (n *Native) admitted(w http.ResponseWriter, r *http.Request) error {
 	switch r.URL.Path {
-	case "/healthz", "/readyz", "/.well-known/jwks.json":
+	case "/healthz", "/readyz", jwksPath:
 		return n.route(w, r)
 	}
 	if err := n.proxy.Enter(r.Context(), r.ContentLength != 0); err != nil {

@@ -16,6 +16,7 @@ const (
 	runtimePrefix = "/api/runtime/secrets/"
 	hooksPrefix   = "/v1/hooks/"
 	liftPrefix    = "/v1/revocations/"
+	jwksPath      = "/.well-known/jwks.json"
 )
 
 // route is the one router. It works on the path as net/url has decoded it, exactly once, and never cleans it: a mux
@@ -63,8 +64,12 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 		handle = n.healthz
 	case "/readyz":
 		handle = n.readyz
-	case "/.well-known/jwks.json":
+	case tokenPath:
+		handle, method = n.token, http.MethodPost
+	case jwksPath:
 		handle = n.wellKnownJWKS
+	case "/.well-known/oauth-authorization-server":
+		handle = n.metadata
 	default:
 		return fail(api.UnknownRoute, "no such route; see the API documentation for /v1")
 	}

@@ -119,23 +119,23 @@ func TestHookConfigurations(t *testing.T) {
 func TestHookReplays(t *testing.T) {
 	r := identity.NewReplays()
 	first := &identity.Verified{Principal: policy.Principal{TokenID: "first", Expires: hookNow.Add(time.Hour)}}
-	if !r.Take(first, hookNow) || r.Take(first, hookNow) {
+	if !r.Take(first.Principal.TokenID, first.Principal.Expires, hookNow) || r.Take(first.Principal.TokenID, first.Principal.Expires, hookNow) {
 		t.Fatal("want the first, and not again")
 	}
 	for i := range 5000 {
 		v := &identity.Verified{Principal: policy.Principal{TokenID: strconv.Itoa(i), Expires: hookNow}}
-		if !r.Take(v, hookNow.Add(time.Duration(i)*time.Second/2)) {
+		if !r.Take(v.Principal.TokenID, v.Principal.Expires, hookNow.Add(time.Duration(i)*time.Second/2)) {
 			t.Fatalf("message %d was not taken", i)
 		}
 	}
-	if r.Take(first, hookNow.Add(time.Hour)) {
+	if r.Take(first.Principal.TokenID, first.Principal.Expires, hookNow.Add(time.Hour)) {
 		t.Error("the first was taken again within its time")
 	}
 	// With every place taken by messages whose time is not over, none is taken: nothing may be forgotten.
 	full := 0
 	for i := range 1 << 17 {
 		v := &identity.Verified{Principal: policy.Principal{TokenID: "x" + strconv.Itoa(i), Expires: hookNow.Add(2 * time.Hour)}}
-		if r.Take(v, hookNow.Add(time.Hour)) {
+		if r.Take(v.Principal.TokenID, v.Principal.Expires, hookNow.Add(time.Hour)) {
 			full++
 		}
 	}

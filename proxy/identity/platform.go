@@ -30,6 +30,11 @@ func (k *platformTokens) accept(a *authentic, now time.Time) (*Verified, window,
 	if k.issuer.Assertion {
 		return nil, window{}, invalid("a client assertion is for the token endpoint alone")
 	}
+	return k.admit(a, now)
+}
+
+// admit holds an authentic token against the clock and the rules.
+func (k *platformTokens) admit(a *authentic, now time.Time) (*Verified, window, error) {
 	c, err := k.read(a)
 	if err != nil {
 		return nil, window{}, err

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// maxReplays bounds the messages that are remembered, of all hooks. Only who holds a key can make one, and its rate is
+// maxReplays bounds the messages that are remembered, of one kind. Only who holds a key can make one, and its rate is
 // limited.
 const (
 	maxReplays = 1 << 16
@@ -16,7 +16,7 @@ const (
 // this process: another node, or this one after a restart, may take a message once more while its time lasts.
 type Replays struct {
 	mu    sync.Mutex
-	until map[string]time.Time // by token ID
+	until map[string]time.Time // by id
 	sweep int                  // how many there are when those whose time is over go
 	first time.Time            // none of those that a sweep left goes before
 }
@@ -24,11 +24,12 @@ type Replays struct {
 // NewReplays remembers nothing yet.
 func NewReplays() *Replays { return &Replays{until: map[string]time.Time{}, sweep: minSweep} }
 
-// Take takes the message of v and reports whether it is the first time. Where too many are remembered it takes none.
-func (r *Replays) Take(v *Verified, now time.Time) bool {
+// Take takes the message of this id and reports whether it is the first time. It is remembered until then. Where too many
+// are remembered it takes none.
+func (r *Replays) Take(id string, until, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, taken := r.until[v.Principal.TokenID]; taken {
+	if _, taken := r.until[id]; taken {
 		return false
 	}
 	if len(r.until) >= r.sweep && now.After(r.first) {
@@ -37,7 +38,7 @@ func (r *Replays) Take(v *Verified, now time.Time) bool {
 	if len(r.until) >= maxReplays {
 		return false
 	}
-	r.until[v.Principal.TokenID] = v.Principal.Expires
+	r.until[id] = until
 	return true
 }
 

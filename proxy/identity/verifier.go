@@ -115,7 +115,15 @@ func (v *Verifier) SetKeys(keys *KeySet) error {
 }
 
 // LongestLife is how long a token can be valid that is taken here.
-func (v *Verifier) LongestLife() time.Duration { return v.own.maxTTL }
+func (v *Verifier) LongestLife() time.Duration {
+	longest := MaxTTL
+	if v.rules != nil {
+		for i := range v.rules.Rules() {
+			longest = max(longest, v.rules.Rules()[i].MaxTTL)
+		}
+	}
+	return longest
+}
 
 // Verify says whose token this is. Errors wrap ErrInvalid, ErrExpired or ErrUnknownKey and are safe to log. Revocation is
 // for the caller to check, at every use. ctx bounds how long the keys of another issuer may be waited for.

@@ -137,7 +137,7 @@ func newNode(t *testing.T, entries int) (*proxy.Proxy, *proxy.Call) {
 	must(t, err)
 	ttl := cache.TTL{Soft: 20 * time.Millisecond, Hard: time.Minute, Stale: time.Hour, Negative: time.Minute}
 	p, err := proxy.New(proxy.Config{
-		Verifier: verifier, Authorizer: allow{}, Cache: values, State: store, Audit: log,
+		Rules: proxy.Rules{Verifier: verifier, Authorizer: allow{}}, Cache: values, State: store, Audit: log,
 		Mounts: []proxy.Mount{{Path: mustPath("m"), Upstream: v, UpstreamName: "v", At: "m", TTL: ttl}},
 	})
 	must(t, err)

@@ -181,7 +181,7 @@ func (w *world) boot() error {
 		}
 	}
 	c := proxy.Config{
-		Verifier: verifier, Authorizer: &judge{w, w.rule}, Labels: w.rule.labels(), Cache: l.cache, Audit: l.log,
+		Rules: proxy.Rules{Verifier: verifier, Authorizer: &judge{w, w.rule}, Labels: w.rule.labels()}, Cache: l.cache, Audit: l.log,
 		State: &storeLink{w.facts, l.plug, w}, Check: w.setup.check, MaxBlind: w.setup.maxBlind,
 		Wall: w.clock.Wall, Mono: w.clock.Mono, Logger: logger,
 	}
