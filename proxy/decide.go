@@ -37,12 +37,38 @@ func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*pol
 
 // verify makes the holder of the call's token the one who asks, or refuses the token.
 func (p *Proxy) verify(ctx context.Context, t *transaction) error {
-	v, err := t.rules.Verifier.Verify(ctx, t.sent)
+	var v *identity.Verified
+	var err error
+	if identity.IsProjectToken(t.sent) {
+		v, err = p.verifyProjectToken(ctx, t)
+	} else {
+		v, err = t.rules.Verifier.Verify(ctx, t.sent)
+	}
 	if err != nil {
 		return p.unverified(ctx, t, err)
 	}
 	t.actFor(v)
 	return nil
+}
+
+// verifyProjectToken looks the token up among those that the log tells of, by its digest.
+func (p *Proxy) verifyProjectToken(ctx context.Context, t *transaction) (*identity.Verified, error) {
+	digest, err := identity.ProjectTokenDigest(t.sent)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.fresh.check(t.bounded(ctx), Bounded, false); err != nil {
+		return nil, err
+	}
+	known := p.fresh.tokens.Load().byDigest[digest]
+	if known == nil {
+		return nil, identity.ErrUnknownProjectToken
+	}
+	v, err := known.Verify(t.sent, t.rec.Time)
+	if err == nil {
+		p.uses.note(known, t.rec.Time)
+	}
+	return v, err
 }
 
 // unverified refuses the token of t.

@@ -25,3 +25,6 @@ func (b Buckets) Len() (n int) {
 
 // Waiting is how many requests wait for a place.
 func Waiting(p *Proxy) int64 { return p.gate.waiting.Load() }
+
+// WaitForUses waits until what was noted of project tokens is written.
+func (p *Proxy) WaitForUses() { p.uses.wg.Wait() }

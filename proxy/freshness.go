@@ -34,6 +34,7 @@ type freshness struct {
 
 	seq     atomic.Uint64
 	revoked atomic.Pointer[revocations]
+	tokens  atomic.Pointer[projectTokens]
 	last    atomic.Pointer[cache.Moment] // when the last good check began, nil before the first: what was true then is applied
 	failed  atomic.Pointer[cache.Moment] // when the last one failed, nil if the last was good
 	wg      sync.WaitGroup               // checks that no request runs
@@ -56,6 +57,7 @@ func newFreshness(c Config, values *cache.Cache) *freshness {
 		store: c.State, cache: values, interval: c.Check, maxBlind: c.MaxBlind, wall: c.Wall, log: c.Logger,
 	}
 	f.revoked.Store(&revocations{})
+	f.tokens.Store(&projectTokens{})
 	if f.interval == 0 {
 		f.interval = defaultCheck
 	}
@@ -192,13 +194,13 @@ func (f *freshness) run(ctx context.Context, c *check) {
 var errBroken = fmt.Errorf("%w: reading it broke down", state.ErrUnavailable)
 
 func (f *freshness) catchUp(ctx context.Context) error {
-	revoked := f.revoked.Load()
+	revoked, tokens := f.revoked.Load(), f.tokens.Load()
 	facts, last, err := f.store.Since(ctx, f.seq.Load())
 	if errors.Is(err, state.ErrCompacted) {
 		// What was missed cannot be known, so nothing cached may be served on the strength of it. The snapshot holds
-		// every revocation that still stands; those held here may have been lifted since.
+		// every revocation and project token that still stands; those held here may have been lifted since.
 		f.cache.Flush()
-		revoked = &revocations{}
+		revoked, tokens = &revocations{}, &projectTokens{}
 		facts, last, err = f.store.Since(ctx, 0)
 	}
 	if err != nil {
@@ -206,6 +208,7 @@ func (f *freshness) catchUp(ctx context.Context) error {
 	}
 	// One set takes the place of another: no request sees half of what was read.
 	f.revoked.Store(revoked.with(facts, f.wall()))
+	f.tokens.Store(tokens.with(facts, f.wall()))
 	for i := range facts {
 		if p, ok := dropped(&facts[i]); ok {
 			f.cache.Invalidate(p)

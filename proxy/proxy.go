@@ -60,6 +60,7 @@ type Proxy struct {
 	fresh   *freshness
 	outbox  []*outbox
 	pollers []*poller
+	uses    *uses
 	stop    context.CancelFunc // ends the pollers
 	polling sync.WaitGroup
 	started atomic.Bool
@@ -113,6 +114,7 @@ func New(c Config) (*Proxy, error) {
 	}
 	p.rules.Store(newRuleSet(c.Rules))
 	p.fresh = newFreshness(c, c.Cache)
+	p.uses = newUses(p.fresh)
 	p.outbox = newOutboxes(mounts, p.fresh)
 	if p.pollers, err = newPollers(mounts, c.Cache, c.Logger); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
@@ -161,6 +163,7 @@ func (p *Proxy) Close() error {
 		p.stop()
 		p.polling.Wait()
 	}
+	p.uses.close()
 	p.fresh.close()
 	return nil
 }

@@ -82,7 +82,7 @@ func (p *Proxy) Revoke(ctx context.Context, c *Call, r Revocation) (Revocation, 
 		return r, err
 	}
 	if r.Until.IsZero() && r.Kind == api.RevokeTokenID {
-		r.Until = t.outlived()
+		r.Until = p.outlived(t, r.Name)
 	}
 	r.At, r.By = t.rec.Time, t.rec.Principal.Subject
 	t.rec.Decision.Reason = r.subject() + ": " + r.Reason
@@ -128,11 +128,11 @@ func (t *transaction) mayRevoke(r *Revocation, pattern secret.Pattern) bool {
 	return len(t.req.Principal.Scopes.Narrow(policy.Scopes{{Action: policy.Revoke, Pattern: pattern}})) > 0
 }
 
-// outlived is when no token can be alive any more that exists now, nor one that was made from it.
-func (t *transaction) outlived() time.Time {
+// outlived is when the token of this id cannot be alive any more, nor one that was made from it.
+func (p *Proxy) outlived(t *transaction, id string) time.Time {
 	end := t.rec.Time.Add(t.rules.Verifier.LongestLife())
-	if own := t.req.Principal.Expires; own.After(end) {
-		end = own
+	if pt := p.fresh.tokens.Load().find(id); pt != nil && pt.Expires.After(end) {
+		end = pt.Expires
 	}
 	return end.Add(identity.MaxTTL + identity.Leeway).Truncate(time.Second)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -149,20 +150,55 @@ func (t *target) remote() (*client, error) {
 	return newClient(t.url, t.token, transport)
 }
 
-// local connects to the server of a configuration, or builds one in process where none runs.
-func (t *target) local(ctx context.Context, c *config.Config, token string) (*client, error) {
-	lock, server, err := lockOrFind(ctx, c.Dir)
+// admin connects to the admin listener of a directory's server, with a token of its own key.
+func (t *target) admin(ctx context.Context, c *config.Config, scopes string) (*client, error) {
+	token, err := app.Issue(c, os.Getenv, app.TokenRequest{Scope: scopes, Subject: "cli", TTL: time.Minute})
+	if errors.Is(err, app.ErrTokenRequest) {
+		return nil, usage("%w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if lock == nil {
+	return t.connect(ctx, c, func(server devdir.Server) (*client, error) {
+		if server.Admin == "" {
+			return nil, &failure{
+				code: exitFailed, hint: "set listen.admin, or stop the server",
+				err: fmt.Errorf("process %d is the server, and its admin listener is off", server.PID),
+			}
+		}
+		return newClient(server.Admin, token, &http.Transport{Proxy: nil})
+	}, func(a *app.App) (*client, error) {
+		return newClient("http://in-process.invalid", token, a.AdminInProcess())
+	})
+}
+
+// local connects to the server of a configuration.
+func (t *target) local(ctx context.Context, c *config.Config, token string) (*client, error) {
+	return t.connect(ctx, c, func(server devdir.Server) (*client, error) {
 		transport, err := t.tls.serverTransport(c)
 		if err != nil {
 			return nil, err
 		}
 		cl, err := newClient(server.Native, token, transport)
 		if err == nil {
-			cl.config, cl.lacking = c, t.tls.lacksIdentity(c)
+			cl.lacking = t.tls.lacksIdentity(c)
+		}
+		return cl, err
+	}, func(a *app.App) (*client, error) { return newClient("http://in-process.invalid", token, a.InProcess()) })
+}
+
+// connect finds the server of a configuration, or builds one in process where none runs.
+func (t *target) connect(
+	ctx context.Context, c *config.Config, remote func(devdir.Server) (*client, error), inProcess func(*app.App) (*client, error),
+) (*client, error) {
+	lock, server, err := lockOrFind(ctx, c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if lock == nil {
+		cl, err := remote(server)
+		if err == nil {
+			cl.config = c
 		}
 		return cl, err
 	}
@@ -173,7 +209,7 @@ func (t *target) local(ctx context.Context, c *config.Config, token string) (*cl
 	if err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
-	cl, err := newClient("http://in-process.invalid", token, a.InProcess())
+	cl, err := inProcess(a)
 	if err != nil {
 		return nil, errors.Join(err, a.Close(), lock.Release())
 	}

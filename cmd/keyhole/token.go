@@ -29,18 +29,23 @@ const (
 )
 
 func tokenCommand() *cobra.Command {
-	return group("token", "Create, inspect and revoke tokens", tokenCreateCommand(), tokenInspectCommand(), tokenRevokeCommand())
+	return group("token", "Create, inspect and revoke tokens", tokenCreateCommand(), tokenInspectCommand(), tokenListCommand(), tokenRevokeCommand())
 }
 
 func tokenCreateCommand() *cobra.Command {
 	var t target
 	var scopes []string
-	var base, subject string
+	var base, subject, environment string
 	ttl := defaultTokenTTL
 	cmd := &cobra.Command{
 		Use:   "create --scope ACTION:PATTERN",
-		Short: "Sign an access token with the directory's key and print it",
-		Args:  args(0, 0, "keyhole token create --scope ACTION:PATTERN …"),
+		Short: "Make an access token, or a project token, and print it",
+		Long: `Sign an access token with the directory's key and print it. It lives for minutes.
+
+With --environment, make a project token: for platforms that give their workloads no identity. It lives for 90 days
+unless --ttl says otherwise, and ends at once with "keyhole token revoke" or "keyhole revoke --token-id". The server
+keeps only its digest, so it is printed this once.`,
+		Args: args(0, 0, "keyhole token create --scope ACTION:PATTERN …"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(scopes) == 0 {
 				return usage("no --scope; for example --scope 'read:web/production/*'")
@@ -56,6 +61,15 @@ func tokenCreateCommand() *cobra.Command {
 				return err
 			}
 			scope := strings.Join(scopes, " ")
+			if environment != "" {
+				if !cmd.Flags().Changed("ttl") {
+					ttl = defaultProjectTTL
+				}
+				if !cmd.Flags().Changed("subject") {
+					subject = ""
+				}
+				return createProjectToken(cmd, &t, c, projectTokenSpec{environment, scope, base, subject, int64(ttl / time.Second)})
+			}
 			token, err := app.Issue(c, os.Getenv, app.TokenRequest{Scope: scope, Base: base, Subject: subject, TTL: ttl})
 			if errors.Is(err, app.ErrTokenRequest) {
 				return usage("%w", err)
@@ -75,6 +89,7 @@ func tokenCreateCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "what the token permits, ACTION:PATTERN; any number of times, or several in one, separated by spaces")
 	cmd.Flags().StringVar(&base, "base", "", "path that short names are resolved against")
 	cmd.Flags().StringVar(&subject, "subject", "local", "who the token is for")
+	cmd.Flags().StringVar(&environment, "environment", "", "make a project token, for this environment: a-z, 0-9 and -")
 	cmd.Flags().DurationVar(&ttl, "ttl", defaultTokenTTL, "how long it is valid")
 	return cmd
 }

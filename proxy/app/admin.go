@@ -12,18 +12,19 @@ import (
 // admin answers on the admin listener, which is for operators: it says why, where the native API says only whether.
 func (a *App) admin() http.Handler {
 	routes := map[string]struct {
-		method string
+		method string // "" where the handler says which it takes
 		handle http.HandlerFunc
 	}{
 		"/healthz":         {http.MethodGet, healthz},
 		"/readyz":          {http.MethodGet, a.readyz},
 		"/v1/vault/backup": {http.MethodPost, a.backup},
+		"/v1/tokens":       {"", a.Native.ProjectTokens},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch route, ok := routes[r.URL.Path]; {
 		case !ok:
 			httpapi.WriteError(w, &proxy.Error{Code: api.UnknownRoute, Message: "no such route of the admin listener"})
-		case r.Method != route.method:
+		case route.method != "" && r.Method != route.method:
 			w.Header().Set("Allow", route.method)
 			httpapi.WriteError(w, &proxy.Error{Code: api.MethodNotAllowed, Message: "this route takes " + route.method})
 		default:

@@ -10,6 +10,9 @@ import (
 // InProcess sends requests to the native API without a network: the whole decision path, as for every other caller.
 func (a *App) InProcess() http.RoundTripper { return roundTripper{a.Native} }
 
+// AdminInProcess is InProcess for the admin listener.
+func (a *App) AdminInProcess() http.RoundTripper { return roundTripper{a.admin()} }
+
 type roundTripper struct{ h http.Handler }
 
 // RoundTrip implements http.RoundTripper.

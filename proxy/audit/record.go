@@ -76,21 +76,23 @@ func (k Kind) fromCaller() bool { return k == Access || k == Intent || k == Outc
 // The actions that are none of package policy. Scopes and policies see a delete and a rollback as write, versions as list,
 // a report as read.
 const (
-	ActionAuthenticate = "authenticate" // a token that was refused, or none
-	ActionDelete       = "delete"
-	ActionRollback     = "rollback"
-	ActionVersions     = "versions"
-	ActionExplain      = "explain" // the decision is what was asked about; nothing was read
-	ActionReload       = "reload"  // the rules that decide were replaced: Decision.PolicyDigest says by which
-	ActionReport       = "report"  // Decision.Reason says what was reported of Resource.Version: accepted or rejected
-	ActionTokenCreate  = "token_create"
-	ActionExchange     = "token_exchange" // Decision.Reason says which token was issued, and for what
-	ActionRevocations  = "revocations"    // a listing of them
-	ActionLift         = "lift"           // Decision.Reason says which revocation; that of a revoke says what and why
-	ActionKeyRotate    = "key_rotate"     // of the key that signs tokens
-	ActionBackup       = "vault_backup"   // the vault's file, as it is: encrypted
-	ActionRestore      = "vault_restore"
-	ActionRekey        = "vault_rekey"
+	ActionAuthenticate  = "authenticate" // a token that was refused, or none
+	ActionDelete        = "delete"
+	ActionRollback      = "rollback"
+	ActionVersions      = "versions"
+	ActionExplain       = "explain" // the decision is what was asked about; nothing was read
+	ActionReload        = "reload"  // the rules that decide were replaced: Decision.PolicyDigest says by which
+	ActionReport        = "report"  // Decision.Reason says what was reported of Resource.Version: accepted or rejected
+	ActionTokenCreate   = "token_create"
+	ActionProjectToken  = "project_token_create" // Decision.Reason says which token, and for what
+	ActionProjectTokens = "project_tokens"       // a listing of them
+	ActionExchange      = "token_exchange"       // Decision.Reason says which token was issued, and for what
+	ActionRevocations   = "revocations"          // a listing of them
+	ActionLift          = "lift"                 // Decision.Reason says which revocation; that of a revoke says what and why
+	ActionKeyRotate     = "key_rotate"           // of the key that signs tokens
+	ActionBackup        = "vault_backup"         // the vault's file, as it is: encrypted
+	ActionRestore       = "vault_restore"
+	ActionRekey         = "vault_rekey"
 )
 
 // Limits of what comes from outside, in bytes; longer texts are cut.

@@ -25,10 +25,14 @@ var challenges = map[api.Code]string{
 
 // WriteError is for other listeners: they answer a failure as the native API does.
 func WriteError(w http.ResponseWriter, err error) {
-	h := w.Header()
+	setPrivate(w.Header())
+	writeError(w, err)
+}
+
+// setPrivate sets what every answer carries.
+func setPrivate(h http.Header) {
 	h["Cache-Control"] = headerPrivate
 	h["X-Content-Type-Options"] = headerNosniff
-	writeError(w, err)
 }
 
 // writeError answers with the native dialect's error shape. Anything that is not a *proxy.Error is a bare 500.

@@ -95,9 +95,7 @@ func (n *Native) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			writeError(w, &proxy.Error{Code: api.Internal, Message: internalMessage})
 		}
 	}()
-	h := w.Header()
-	h["Cache-Control"] = headerPrivate
-	h["X-Content-Type-Options"] = headerNosniff
+	setPrivate(w.Header())
 	err := n.admitted(w, r)
 	switch {
 	case err != nil && r.URL.Path == tokenPath:

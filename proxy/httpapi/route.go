@@ -19,11 +19,13 @@ const (
 	jwksPath      = "/.well-known/jwks.json"
 )
 
+var errBrowser = fail(api.PolicyDenied, "requests from browsers are refused: secrets are for servers, so there is no CORS here")
+
 // route is the one router. It works on the path as net/url has decoded it, exactly once, and never cleans it: a mux
 // would redirect "//" and "..", and take HEAD for GET.
 func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 	if _, ok := r.Header["Origin"]; ok {
-		return fail(api.PolicyDenied, "requests from browsers are refused: secrets are for servers, so there is no CORS here")
+		return errBrowser
 	}
 	if err := bodyless(w, r); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -81,7 +80,7 @@ func (k *platformTokens) read(a *authentic) (*platformClaims, error) {
 	}
 	c := &platformClaims{
 		Token:  trust.Token{Issuer: k.issuer.Issuer, Algorithm: a.key.algorithm, Claims: n, Life: w.life()},
-		window: w, tokenID: "sha256:" + hex.EncodeToString(a.digest[:16]),
+		window: w, tokenID: digestID(a.digest),
 	}
 	if jti := n.Get("jti"); jti != nil {
 		if c.tokenID, err = text(jti, "jti", maxIDBytes); err != nil {

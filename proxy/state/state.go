@@ -19,6 +19,9 @@ const (
 	Lift         Kind = "lift"         // Subject: the ID of the fact that no longer holds
 	Approval     Kind = "approval"     // Subject: the approved request
 	PolicyPtr    Kind = "policy"       // Subject: digest of the bundle that decides from here on
+
+	ProjectToken    Kind = "project_token"     // Subject: its token_id; Payload: what it permits, and its digest
+	ProjectTokenUse Kind = "project_token_use" // Subject: the token_id; At: when it was used
 )
 
 // Limits of one fact.

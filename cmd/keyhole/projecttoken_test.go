@@ -1,0 +1,63 @@
+package main_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/keyhole-edge/keyhole/proxy/api"
+)
+
+// A project token is made, used, listed and ended, with a server and without one; the server never has it again.
+func TestProjectToken(t *testing.T) {
+	dir := t.TempDir()
+	p := dev(t, dir)
+	create := []string{"token", "create", "--dir", dir, "--environment", "production", "--scope", "read:web/production/*", "--base", "web/production"}
+	out, stderr := keyhole(t, 0, "", create...)
+	token := strings.TrimSpace(out)
+	if !strings.HasPrefix(token, "kh_production_") || !strings.Contains(stderr, "shown this once") {
+		t.Fatalf("got %q and %q", out, stderr)
+	}
+	reads := func(code int) {
+		t.Helper()
+		keyhole(t, code, "", "get", seeded, "--url", p.Server.Native, "--token", token)
+	}
+	reads(0)
+	keyhole(t, 3, "", "set", seeded, "--url", p.Server.Native, "--token", token, "--file", "/dev/null")
+	keyhole(t, 3, "", "get", seeded, "--url", p.Server.Native, "--token", token[:len(token)-1]+"x")
+	if code := p.Stop(t); code != 0 {
+		t.Fatalf("got exit code %d", code)
+	}
+	// Without a server the same is done in process, and the next server knows of it.
+	other, _ := keyhole(t, 0, "", "token", "create", "--dir", dir, "--environment", "preview", "--scope", "read:web/preview/*", "--subject", "bob", "--ttl", "1h")
+	p = dev(t, dir)
+	reads(0)
+	out, _ = keyhole(t, 0, "", "token", "list", "--dir", dir, "-o", "json")
+	var list api.ProjectTokens
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Data) != 2 {
+		t.Fatalf("got %s (%v)", out, err)
+	}
+	first, second := list.Data[0], list.Data[1]
+	if first.Environment != "production" || first.LastUsed == "" || first.CreatedBy != "cli" || second.Subject != "bob" || second.LastUsed != "" {
+		t.Errorf("got %+v", list.Data)
+	}
+	keyhole(t, 0, token, "token", "revoke", "--url", p.Server.Native)
+	reads(3)
+	keyhole(t, 0, "", "revoke", "--dir", dir, "--token-id", second.TokenID, "--reason", "x")
+	keyhole(t, 3, "", "get", seeded, "--url", p.Server.Native, "--token", strings.TrimSpace(other))
+	out, _ = keyhole(t, 0, "", "token", "list", "--dir", dir)
+	if strings.Count(out, "revoked") != 2 || strings.Contains(out, token) {
+		t.Errorf("got %s", out)
+	}
+	for _, args := range [][]string{
+		{"--environment", "Production", "--scope", "read:a"}, {"--environment", "x", "--scope", "read:a", "--ttl", "1s"}, {"--environment", "x", "--scope", "read:a", "--ttl", "10000h"},
+	} {
+		keyhole(t, 1, "", append([]string{"token", "create", "--dir", dir}, args...)...)
+	}
+	for _, file := range []string{dir + "/state.db", dir + "/audit/audit.jsonl"} {
+		if text := string(read(t, file)); strings.Contains(text, token) || strings.Contains(text, token[len("kh_production_"):]) {
+			t.Errorf("%s holds the token", file)
+		}
+	}
+	keyhole(t, 0, "", "audit", "verify", "--dir", dir)
+}
