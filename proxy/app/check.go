@@ -15,8 +15,10 @@ import (
 func CheckKeys(c *config.Config, getenv func(string) string, wall func() time.Time) error {
 	b := alone(c, getenv, wall)
 	var errs []error
-	if _, _, err := b.identity(); err != nil {
+	if id, err := b.identity(); err != nil {
 		errs = append(errs, fmt.Errorf("identity: %w", err))
+	} else {
+		errs = append(errs, id.issuers.closeBut(nil))
 	}
 	if text, err := b.env.Resolve(c.Audit.Key); err != nil {
 		errs = append(errs, fmt.Errorf("audit.key: %w", err))

@@ -195,6 +195,7 @@ func TestPlatformTokenClaims(t *testing.T) {
 		{"another aud", "aud", "https://elsewhere.example", identity.ErrInvalid},
 		{"aud with a slash more", "aud", audience + "/", identity.ErrInvalid},
 		{"aud in other case", "aud", strings.ToUpper(audience), identity.ErrInvalid},
+		{"aud of one in a list", "aud", []string{audience}, nil},
 		{"aud of two", "aud", []string{audience, "https://elsewhere.example"}, identity.ErrInvalid},
 		{"aud of two, ours last", "aud", []string{"https://elsewhere.example", audience}, identity.ErrInvalid},
 		{"aud of none", "aud", []string{}, identity.ErrInvalid},
@@ -479,7 +480,7 @@ func TestRememberedPlatformTokenAllocatesNothing(t *testing.T) {
 
 func TestNewRefusesTrust(t *testing.T) {
 	s := map[string]identity.KeySource{platform: newSource(t), issuer: newSource(t)}
-	own := rule(func(r *trust.Rule) { r.Issuer = issuer })
+	own := rule(func(r *trust.Rule) { r.Name, r.Issuer = "own", issuer })
 	for name, c := range map[string]identity.Config{
 		"neither keys nor rules":        {Issuer: issuer, Audience: audience},
 		"rules without one":             {Issuer: issuer, Audience: audience, Trust: ruleSet(t)},

@@ -49,7 +49,7 @@ func New(c Config) (*Verifier, error) {
 		c.Wall = time.Now
 	}
 	v := &Verifier{issuers: map[string]*issuer{}, rules: c.Trust, wall: c.Wall, cache: newVerifications(c.CacheEntries)}
-	if c.Keys == nil && (c.Trust == nil || len(c.Trust.Rules()) == 0) {
+	if c.Keys == nil && (c.Trust == nil || c.Trust.Len() == 0) {
 		return nil, errors.New("neither keys of access tokens nor trust rules: no token could be verified")
 	}
 	if c.Keys != nil {
