@@ -156,8 +156,14 @@ func TestEveryDocument(t *testing.T) {
 	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}; !slices.Equal(l.TrustedProxies, want) {
 		t.Errorf("trusted_proxies: got %v", l.TrustedProxies)
 	}
-	if got, want := c.Identity.Trust[0].With, (map[string]config.Strings{"namespaces": {"a", "b"}, "strict": {"true"}}); !reflect.DeepEqual(got, want) {
+	if got, want := c.Identity.Trust[0].With, (map[string]config.Strings{"issuer": {"https://k8s.example"}, "namespace": {"apps"}, "service_account": {"web"}, "uid": {"a", "b"}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("with: got %v, want %v", got, want)
+	}
+	if got, want := c.Identity.Trust[1].With, (map[string]config.Strings{"project_id": {"20"}, "ref_protected": {"true"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("with: got %v, want %v", got, want)
+	}
+	if r := c.Identity.Trust[0]; r.JWKS != ref("file:keys/cluster.json") || r.CA != ref("file:tls/cluster.pem") || !r.AllowPrivate {
+		t.Errorf("the keys of an issuer: got %+v", r)
 	}
 	if m := c.Mounts[0]; !m.Path.IsZero() || m.At != "" || m.Cache.StaleIfError != time.Hour || m.AssumeRole.ExternalID != "e1" {
 		t.Errorf("the root mount: got %+v", m)
