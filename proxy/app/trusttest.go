@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
+	"github.com/keyhole-edge/keyhole/proxy/identity/trust"
 )
 
 // TrustTest is what the trust rules of a configuration make of a token. It says more than a server tells its callers, and
@@ -16,8 +18,7 @@ import (
 type TrustTest struct {
 	Taken   bool   `json:"taken"`
 	Problem string `json:"problem,omitempty"` // why it is not taken
-	// RetryAfter is when an issuer's keys, which lack the one of the token, are looked at again.
-	RetryAfter time.Duration `json:"-"`
+	Hint    string `json:"hint,omitempty"`    // what to do about it
 
 	Rule    string            `json:"rule,omitempty"` // that takes it; "" for our own tokens as well
 	Issuer  string            `json:"issuer,omitempty"`
@@ -53,11 +54,7 @@ func TestToken(ctx context.Context, c *config.Config, getenv func(string) string
 	e := id.verifier.Explain(ctx, token)
 	t = TrustTest{Taken: e.Verified != nil, Rules: []RuleTest{}}
 	if e.Err != nil {
-		t.Problem = e.Err.Error()
-		var unknown *identity.UnknownKeyError
-		if errors.As(e.Err, &unknown) {
-			t.RetryAfter = unknown.RetryAfter
-		}
+		t.Problem, t.Hint = e.Err.Error(), hint(e)
 	}
 	for _, f := range e.Findings {
 		t.Rules = append(t.Rules, RuleTest{f.Rule.Name, f.Taken, f.Check, f.Reason})
@@ -66,6 +63,20 @@ func TestToken(ctx context.Context, c *config.Config, getenv func(string) string
 		t.of(e.Verified)
 	}
 	return t, nil
+}
+
+// hint says what to do about a token that is not taken.
+func hint(e identity.Explanation) string {
+	taken := slices.ContainsFunc(e.Findings, func(f trust.Finding) bool { return f.Taken })
+	switch {
+	case errors.Is(e.Err, identity.ErrUnknownKey):
+		return "see whether the issuer publishes a key of this kid, and whether this machine can fetch it: keyhole doctor"
+	case errors.Is(e.Err, identity.ErrExpired) && taken:
+		return "a fresh token like it would be taken"
+	case errors.Is(e.Err, identity.ErrExpired):
+		return "no rule would take a fresh one either"
+	}
+	return ""
 }
 
 func (t *TrustTest) of(v *identity.Verified) {
