@@ -175,15 +175,16 @@ func TestRotationWithoutAFailedRequest(t *testing.T) {
 		s := from(t, o, jwks.Config{})
 		wantKey(t, s, kid(1))
 		for n := byte(2); n < 20; n++ {
+			before, after := kid(n-1), kid(n)
 			time.Sleep(10 * time.Minute)
 			release := o.hold()
-			wantKey(t, s, kid(n-1)) // begins a fetch that sees only the old keys
+			wantKey(t, s, before) // begins a fetch that sees only the old keys
 			synctest.Wait()
 			o.publish(set(t, n-1, n))
 			var callers sync.WaitGroup
 			for range jwks.MaxWaiting {
-				callers.Go(func() { wantKey(t, s, kid(n)) })
-				callers.Go(func() { wantKey(t, s, kid(n-1)) })
+				callers.Go(func() { wantKey(t, s, after) })
+				callers.Go(func() { wantKey(t, s, before) })
 			}
 			synctest.Wait()
 			release()
