@@ -93,6 +93,21 @@ func TestFirstFetchIsShared(t *testing.T) {
 	})
 }
 
+// A fetch that began for a caller answers him, whatever it brings.
+func TestOneFetchForOneCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(set(t, 1))
+		s := from(t, o, jwks.Config{})
+		wantUnknown(t, s, "nobody's")
+		wantFetches(t, o, 1)
+		wantUnknown(t, s, "nobody's")
+		wantFetches(t, o, 1)
+		wantUnknown(t, s, "nobody's")
+		wantFetches(t, o, 0)
+		wantKey(t, s, kid(1))
+	})
+}
+
 // Hostile kids: 10^5 in five minutes, from many callers at a time.
 func TestStormOfUnknownKids(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
