@@ -260,6 +260,16 @@ func TestFailuresKeepTheOldKeysAndBackOff(t *testing.T) {
 		wantKey(t, s, kid(1))
 		synctest.Wait()
 		wantKey(t, s, kid(2))
+		// Pauses are short again.
+		o.fail()
+		time.Sleep(10 * time.Minute)
+		o.asked()
+		for range 2 {
+			wantKey(t, s, kid(1))
+			synctest.Wait()
+			wantFetches(t, o, 1)
+			time.Sleep(time.Second)
+		}
 	})
 }
 
