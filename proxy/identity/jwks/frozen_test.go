@@ -1,12 +1,14 @@
 package jwks_test
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/identity/jwks"
 )
 
@@ -78,20 +80,51 @@ func TestOverdueKeysAreFetchedWithinTheRequest(t *testing.T) {
 // A fetch that was frozen in the middle has a dead connection. It is left behind, and what it still brings is old.
 func TestFrozenFetchIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOrigin(set(t, 1))
+		thaw := make(chan struct{})
+		var fetches atomic.Int32
 		var wall steps
-		s := from(t, o, jwks.Config{Wall: wall.now})
-		o.hold()
+		s := jwks.NewFrom(jwks.Config{Wall: wall.now}, func(context.Context) (*identity.KeySet, time.Duration, error) {
+			if fetches.Add(1) == 1 {
+				<-thaw
+				return set(t, 1), 10 * time.Minute, nil
+			}
+			return set(t, 2), 10 * time.Minute, nil
+		})
+		defer closeSource(t, s)
 		var callers sync.WaitGroup
 		callers.Go(func() { wantKey(t, s, kid(2)) })
 		synctest.Wait()
-		wall.jump(jwks.FrozenAfter)
-		o.mu.Lock()
-		o.gate = nil
-		o.mu.Unlock()
-		o.publish(set(t, 2))
+		wall.jump(jwks.FrozenAfter - time.Nanosecond)
+		callers.Go(func() { wantKey(t, s, kid(2)) }) // may still be under way
+		synctest.Wait()
+		if got := fetches.Load(); got != 1 {
+			t.Errorf("%d fetches at a time", got)
+		}
+		wall.jump(time.Nanosecond)
 		wantKey(t, s, kid(2))
+		close(thaw)
 		callers.Wait()
+		wantKey(t, s, kid(2))
+		if got := fetches.Load(); got != 2 {
+			t.Errorf("got %d fetches, want the frozen one and one in its place", got)
+		}
+	})
+}
+
+// Keys are as old as the fetch that brought them, which says how the issuer was when it began.
+func TestAgeIsCountedFromTheBeginningOfTheFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(set(t, 1))
+		s := from(t, o, jwks.Config{})
+		release := o.hold()
+		var caller sync.WaitGroup
+		caller.Go(func() { wantKey(t, s, kid(1)) })
+		time.Sleep(4 * time.Second)
+		release()
+		caller.Wait()
+		time.Sleep(10*time.Minute - 4*time.Second)
+		wantKey(t, s, kid(1))
+		synctest.Wait()
 		wantFetches(t, o, 2)
 	})
 }

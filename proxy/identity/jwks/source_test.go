@@ -93,6 +93,21 @@ func TestFirstFetchIsShared(t *testing.T) {
 	})
 }
 
+// A fetch that began for a caller answers him, whatever it brings.
+func TestOneFetchForOneCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(set(t, 1))
+		s := from(t, o, jwks.Config{})
+		wantUnknown(t, s, "nobody's")
+		wantFetches(t, o, 1)
+		wantUnknown(t, s, "nobody's")
+		wantFetches(t, o, 1)
+		wantUnknown(t, s, "nobody's")
+		wantFetches(t, o, 0)
+		wantKey(t, s, kid(1))
+	})
+}
+
 // Hostile kids: 10^5 in five minutes, from many callers at a time.
 func TestStormOfUnknownKids(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -175,15 +190,16 @@ func TestRotationWithoutAFailedRequest(t *testing.T) {
 		s := from(t, o, jwks.Config{})
 		wantKey(t, s, kid(1))
 		for n := byte(2); n < 20; n++ {
+			before, after := kid(n-1), kid(n)
 			time.Sleep(10 * time.Minute)
 			release := o.hold()
-			wantKey(t, s, kid(n-1)) // begins a fetch that sees only the old keys
+			wantKey(t, s, before) // begins a fetch that sees only the old keys
 			synctest.Wait()
 			o.publish(set(t, n-1, n))
 			var callers sync.WaitGroup
 			for range jwks.MaxWaiting {
-				callers.Go(func() { wantKey(t, s, kid(n)) })
-				callers.Go(func() { wantKey(t, s, kid(n-1)) })
+				callers.Go(func() { wantKey(t, s, after) })
+				callers.Go(func() { wantKey(t, s, before) })
 			}
 			synctest.Wait()
 			release()
@@ -244,6 +260,16 @@ func TestFailuresKeepTheOldKeysAndBackOff(t *testing.T) {
 		wantKey(t, s, kid(1))
 		synctest.Wait()
 		wantKey(t, s, kid(2))
+		// Pauses are short again.
+		o.fail()
+		time.Sleep(10 * time.Minute)
+		o.asked()
+		for range 2 {
+			wantKey(t, s, kid(1))
+			synctest.Wait()
+			wantFetches(t, o, 1)
+			time.Sleep(time.Second)
+		}
 	})
 }
 
