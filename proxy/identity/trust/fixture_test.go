@@ -251,3 +251,20 @@ func checkRefused(t *testing.T, set *trust.Set, tok trust.Token, c change) {
 		t.Errorf("%s: admitted as %+v", c.Name, g)
 	}
 }
+
+// nodeOf is a payload made without a trip through JSON, so that it may hold what no parser lets through.
+func nodeOf(members ...strictjson.Member) *strictjson.Node {
+	return &strictjson.Node{Kind: strictjson.Object, Members: members}
+}
+
+func textMember(name, value string) strictjson.Member {
+	return strictjson.Member{Name: name, Value: strictjson.Node{Kind: strictjson.String, Text: []byte(value)}}
+}
+
+// tokenFor is a token whose environment is any text at all.
+func tokenFor(environment string) trust.Token {
+	return trust.Token{Issuer: github, Algorithm: "RS256", Life: time.Minute, Claims: nodeOf(
+		textMember("sub", "repo:acme/web:environment:production"), textMember("aud", "https://keyhole.example"),
+		textMember("repository_id", "74"), textMember("environment", environment),
+	)}
+}
