@@ -77,14 +77,14 @@ func TestFullDocument(t *testing.T) {
 		Issuer: "https://keyhole.example", Audience: "https://keyhole.example",
 		SigningKey: private("file:keys/signing.pem"), Keys: ref("file:keys/jwks.json"), MaxTTL: time.Hour,
 		Trust: []config.TrustRule{{
-			Name: "vercel-web", Template: "vercel", MaxTTL: 24 * time.Hour,
+			Name: "vercel-web", Template: "vercel",
 			With: map[string]config.Strings{"team": {"acme"}, "owner_id": {"team_123"}, "project_id": {"prj_456"}, "environments": {"production"}},
 			Map:  config.TrustMap{Base: "web/{environment}", Scope: []string{"read:web/{environment}/*"}, Labels: map[string]string{"team": "payments"}},
 		}, {
 			Name: "ci", Issuer: "https://token.actions.githubusercontent.com", Algs: []string{"RS256"},
-			Audiences: []string{"https://keyhole.example"}, MaxTTL: 24 * time.Hour,
-			Require: map[string][]string{"repository_id": {"456789"}, "environment": {"production"}},
-			Map:     config.TrustMap{Base: "web/production", Scope: []string{"read:web/production/DEPLOY_*"}},
+			Audiences: []string{"https://keyhole.example"},
+			Require:   map[string][]string{"repository_id": {"456789"}, "environment": {"production"}},
+			Map:       config.TrustMap{Base: "web/production", Scope: []string{"read:web/production/DEPLOY_*"}},
 		}},
 	}
 	want.Upstreams = map[string]config.Upstream{

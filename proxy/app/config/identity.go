@@ -27,7 +27,7 @@ type TrustRule struct {
 	Audiences []string            `key:"audiences" doc:"Accepted aud, to the letter; identity.audience where a rule names none."`
 	Require   map[string][]string `key:"require" doc:"Claims that must be there, each with the values it may have. /a/b is claim b inside a; * is any one segment between colons."`
 	Forbid    []string            `key:"forbid" doc:"Claims that must not be there."`
-	MaxTTL    Duration            `key:"max_ttl" default:"24h" min:"1s" doc:"Longest life that a token may have."`
+	MaxTTL    Duration            `key:"max_ttl" min:"1s" doc:"Longest life that a token may have: 24h, or what the template says, where a rule says nothing."`
 	Map       TrustMap            `key:"map" doc:"What the token becomes. {CLAIM} stands for the value of a claim."`
 }
 

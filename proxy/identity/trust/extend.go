@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Extend gives the rule of a template what configuration says beside it. Name and map are own's, algorithms
-// and where the keys are too where it says so; audiences, requirements and prohibitions add up; the shorter life counts. Errors are an
+// Extend gives the rule of a template what configuration says beside it. Name and map are own's, and
+// algorithms, life and where the keys are too where it says so; audiences, requirements and prohibitions add up. Errors are an
 // Errors: own may not change what the template fixes.
 func (r Rule) Extend(own Rule) (Rule, error) {
 	var errs Errors
@@ -34,8 +34,6 @@ func (r Rule) Extend(own Rule) (Rule, error) {
 	if len(own.Algorithms) > 0 {
 		out.Algorithms = own.Algorithms
 	}
-	if r.MaxTTL == 0 || own.MaxTTL != 0 && own.MaxTTL < r.MaxTTL {
-		out.MaxTTL = own.MaxTTL
-	}
+	out.MaxTTL = cmp.Or(own.MaxTTL, r.MaxTTL)
 	return out, nil
 }

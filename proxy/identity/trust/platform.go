@@ -239,8 +239,8 @@ var platforms = sync.OnceValue(func() []platform {
 			template: template{
 				issuer: "https://login.microsoftonline.com/{tenant_id}/v2.0", jwksURI: "https://login.microsoftonline.com/{tenant_id}/discovery/v2.0/keys",
 				variant: "v1", variantIssuer: "https://sts.windows.net/{tenant_id}/", variantJWKS: "https://login.microsoftonline.com/{tenant_id}/discovery/keys",
-				algorithms: []string{"RS256"},
-				require:    map[string]string{"tid": "{tenant_id}", "oid": "{object_id}"},
+				algorithms: []string{"RS256"}, maxTTL: 25 * time.Hour, // managed identities get 24h, from five minutes ago
+				require: map[string]string{"tid": "{tenant_id}", "oid": "{object_id}"},
 				with: []parameter{
 					{name: "tenant_id", required: true},
 					{name: "object_id", kind: manyText, required: true, doc: "principal ids of managed identities or service principals"},
