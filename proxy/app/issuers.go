@@ -88,18 +88,28 @@ func (b *builder) keySource(i trust.Issuer) (*keySource, error) {
 		}
 		return &keySource{keys, made, func() error { return nil }}, nil
 	}
-	roots, err := authorities(ca)
+	where, err := b.location(i, ca)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", i.CA, err)
+		return nil, err
 	}
-	s, err := jwks.New(jwks.Config{
-		Issuer: i.Issuer, JWKSURI: i.JWKSURI, Bundled: keys, Roots: roots, AllowPrivate: i.AllowPrivate,
-		Wall: b.env.Wall, Mono: b.options.Mono, Logger: b.env.Logger,
-	})
+	where.Bundled = keys
+	s, err := jwks.New(where)
 	if err != nil {
 		return nil, err
 	}
 	return &keySource{s, made, s.Close}, nil
+}
+
+// location is where the keys of an issuer are.
+func (b *builder) location(i trust.Issuer, ca []byte) (jwks.Config, error) {
+	roots, err := authorities(ca)
+	if err != nil {
+		return jwks.Config{}, fmt.Errorf("%s: %w", i.CA, err)
+	}
+	return jwks.Config{
+		Issuer: i.Issuer, JWKSURI: i.JWKSURI, Roots: roots, AllowPrivate: i.AllowPrivate,
+		Wall: b.env.Wall, Mono: b.options.Mono, Logger: b.env.Logger,
+	}, nil
 }
 
 // file reads what a trust rule refers to, nil where it refers to nothing.

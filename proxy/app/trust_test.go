@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,59 +69,176 @@ func get(t testing.TB, s *proxytest.Server, token, target string) (int, api.Code
 	return resp.StatusCode, body.Error.Code, resp.Header.Get("Retry-After")
 }
 
-// A token as each platform makes them reads what its rule maps it to and nothing else, without a secret stored anywhere.
-func TestTokensOfEachPlatformRead(t *testing.T) {
-	rsa, curve := oidcemu.NewKey("RS256", "rsa-1"), oidcemu.NewKey("ES384", "ec-1")
-	i := oidcemu.New(t, rsa, curve)
-	now := time.Now()
-	platforms := oidcemu.Platforms(ourAudience)
+// platformToken is a fixture of package trust: a rule as configuration writes it, and a payload as the platform writes it.
+type platformToken struct {
+	Template  string
+	With      map[string]any
+	Rule      map[string]any
+	Audiences []string
+	Map       map[string]any
+	Alg       string
+	Claims    map[string]any
+	Grant     struct{ Base, Scope string }
+	Refused   []struct {
+		Set    map[string]any
+		Remove []string
+	}
+}
+
+func platformTokens(t *testing.T) map[string]*platformToken {
+	t.Helper()
+	files, err := filepath.Glob("../identity/trust/testdata/tokens/*.json")
+	if err != nil || len(files) < 12 {
+		t.Fatalf("%d fixtures, %v", len(files), err)
+	}
+	out := map[string]*platformToken{}
+	for _, file := range files {
+		p := &platformToken{}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		if err := d.Decode(p); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if p.Template != "key" { // whose tokens are for the token endpoint
+			out[strings.TrimSuffix(filepath.Base(file), ".json")] = p
+		}
+	}
+	return out
+}
+
+// rule is the fixture's, with keys where i has them. JSON is YAML.
+func (p *platformToken) rule(t *testing.T, name string, i *oidcemu.Issuer) string {
+	t.Helper()
+	r := map[string]any{
+		"name": name, "audiences": p.Audiences, "map": p.Map, "jwks_uri": i.JWKSURI(), "ca": "file:" + i.CAFile, "allow_private": true,
+	}
+	if p.Template != "" {
+		r["template"], r["with"] = p.Template, p.With
+	}
+	maps.Copy(r, p.Rule)
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "    - " + string(text) + "\n"
+}
+
+// sign gives the claims the times of a token that was made now, or so long ago, and a header as the platforms have them.
+func (p *platformToken) sign(t *testing.T, k *oidcemu.Key, ago time.Duration, change map[string]any) string {
+	t.Helper()
+	claims := maps.Clone(p.Claims)
+	at := func(name string) int64 {
+		n, _ := claims[name].(json.Number)
+		v, _ := n.Int64()
+		return v
+	}
+	shift := time.Now().Add(-ago).Unix() - at("iat")
+	for _, name := range []string{"exp", "nbf", "iat"} {
+		if claims[name] != nil {
+			claims[name] = at(name) + shift
+		}
+	}
+	maps.Copy(claims, change)
+	header := k.Header()
+	switch p.Template {
+	case "kubernetes":
+		delete(header, "typ")
+	case "azure", "github":
+		header["x5t"] = "nOo3ZDrODXEK1jKWhXslHR_KXEg"
+	}
+	texts := [2]string{}
+	for n, v := range []any{header, claims} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[n] = string(text)
+	}
+	return k.SignText(texts[0], texts[1])
+}
+
+// readable is a path that the token of the fixture may read.
+func (p *platformToken) readable() string {
+	scope, _, _ := strings.Cut(p.Grant.Scope, " ")
+	pattern := strings.TrimPrefix(scope, "read:")
+	return "/v1/secrets/" + strings.TrimRight(pattern, "*") + "NOT_THERE"
+}
+
+// stranger is claims of another identity of the platform, that the rule must not take.
+func (p *platformToken) stranger(t *testing.T) map[string]any {
+	t.Helper()
+	for _, r := range p.Refused {
+		deep := func(name string) bool { return strings.HasPrefix(name, "/") }
+		if len(r.Set) > 0 && r.Remove == nil && !slices.ContainsFunc(slices.Collect(maps.Keys(r.Set)), deep) {
+			return r.Set
+		}
+	}
+	t.Fatal("the fixture has none")
+	return nil
+}
+
+// A token as each platform makes them may read what its rule maps it to and nothing else, without a secret stored anywhere.
+func TestTokensOfEachPlatform(t *testing.T) {
+	keys := map[string]*oidcemu.Key{}
+	var published []*oidcemu.Key
+	for _, alg := range []string{"RS256", "ES256", "ES384"} {
+		keys[alg] = oidcemu.NewKey(alg, "kid-"+alg)
+		published = append(published, keys[alg])
+	}
+	i := oidcemu.New(t, published...)
+	all := platformTokens(t)
 	var rules []string
-	for _, p := range platforms {
-		rules = append(rules, fmt.Sprintf(`    - name: %[1]s-web
-      template: %[1]s
-      with: %[2]s
-      jwks_uri: %[3]s
-      ca: file:%[4]s
-      allow_private: true
-      map: {base: web/production, scope: ["read:web/production/*"], labels: {team: payments}}
-`, p.Template, p.With, i.JWKSURI(), i.CAFile))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		rules = append(rules, all[name].rule(t, name, i))
 	}
 	s, _ := seeded(t, proxytest.Options{Document: believing(rules...)})
 	if n := i.Fetches(); n != 0 {
 		t.Errorf("%d fetches before the first token", n)
 	}
-	for _, p := range platforms {
-		t.Run(p.Template, func(t *testing.T) {
-			key := map[string]*oidcemu.Key{"RS256": rsa, "ES384": curve}[p.Algorithm]
-			token := p.Token(key, now)
+	for name, p := range all {
+		t.Run(name, func(t *testing.T) {
+			token := p.sign(t, keys[p.Alg], 0, nil)
 			for range 2 {
-				if code, body := do(t, s, token, http.MethodGet, known, ""); code != 200 || !strings.Contains(body, `"value":"v"`) {
-					t.Fatalf("got %d %s", code, body)
+				// There is nothing: who may read is told so.
+				if code, which, _ := get(t, s, token, p.readable()); code != 404 || which != api.NotFound {
+					t.Errorf("what the rule maps to: got %d %s", code, which)
 				}
 			}
-			if code, body := do(t, s, token, http.MethodGet, "/api/runtime/secrets/KEY", ""); code != 200 {
-				t.Errorf("by its short name: got %d %s", code, body)
+			if code, which, _ := get(t, s, token, "/v1/secrets/elsewhere/"+name+"/KEY"); code != 403 || which != api.ScopeDenied {
+				t.Errorf("anything else: got %d %s", code, which)
 			}
-			if code, body := do(t, s, token, http.MethodGet, "/v1/secrets/web/preview/KEY", ""); code != 403 {
-				t.Errorf("outside of its scope: got %d %s", code, body)
-			}
-			if code, body := do(t, s, token, http.MethodPut, known, `{"value":"w"}`); code != 403 {
+			if code, body := do(t, s, token, http.MethodPut, p.readable(), `{"value":"w"}`); code != 403 {
 				t.Errorf("writing: got %d %s", code, body)
 			}
 			code, body := do(t, s, token, http.MethodGet, "/v1/whoami", "")
-			if code != 200 || !strings.Contains(body, `"`+p.Template+`-web"`) || !strings.Contains(body, p.Subject) {
+			if code != 200 || !strings.Contains(body, strings.ReplaceAll(p.Grant.Scope, " ", `","`)) || !strings.Contains(body, `"`+p.Claims["iss"].(string)+`"`) {
 				t.Errorf("whoami: got %d %s", code, body)
 			}
-			if code, which, _ := get(t, s, p.StrangersToken(key, now), known); code != 401 || which != api.TokenInvalid {
-				t.Errorf("another customer: got %d %s", code, which)
+			for what, bad := range map[string]string{
+				"another key under the kid": p.sign(t, oidcemu.NewKey("ES256", "kid-"+p.Alg), 0, nil),
+				"another identity":          p.sign(t, keys[p.Alg], 0, p.stranger(t)),
+				"another audience":          p.sign(t, keys[p.Alg], 0, map[string]any{"aud": "https://elsewhere.example"}),
+				"another issuer":            p.sign(t, keys[p.Alg], 0, map[string]any{"iss": p.Claims["iss"].(string) + "/"}),
+			} {
+				if code, which, _ := get(t, s, bad, known); code != 401 || which != api.TokenInvalid {
+					t.Errorf("%s: got %d %s", what, code, which)
+				}
 			}
-			if code, which, _ := get(t, s, p.Token(oidcemu.NewKey("ES384", "ec-1"), now), known); code != 401 || which != api.TokenInvalid {
-				t.Errorf("another key under the kid: got %d %s", code, which)
-			}
-			if code, which, _ := get(t, s, p.Token(key, now.Add(-2*time.Hour)), known); code != 401 || which != api.TokenExpired {
-				t.Errorf("yesterday's: got %d %s", code, which)
+			if code, which, _ := get(t, s, p.sign(t, keys[p.Alg], 48*time.Hour, nil), known); code != 401 || which != api.TokenExpired {
+				t.Errorf("of the day before yesterday: got %d %s", code, which)
 			}
 		})
+	}
+	issuers := map[any]bool{}
+	for _, p := range all {
+		issuers[p.Claims["iss"]] = true
+	}
+	if n := i.Fetches(); n != len(issuers) {
+		t.Errorf("%d fetches for %d issuers", n, len(issuers))
 	}
 }
 
