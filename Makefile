@@ -13,6 +13,11 @@ LINT         := $(CACHE)/tools/golangci-lint-$(LINT_VERSION)
 BAO_VERSION := $(shell sed -n 's|^	github.com/openbao/openbao/sdk/v2 \(v[0-9.]*\)$$|\1|p' tools/bao/go.mod)
 BAO         := $(CACHE)/tools/bao-$(BAO_VERSION)
 
+# oidc-provider, the real OpenID provider that integration tests start. Its lock file pins it, with the sums of all it is
+# made of.
+OIDC      := $(CACHE)/oidc
+OIDC_LOCK := proxy/identity/jwks/oidctest/package-lock.json
+
 # The systems that a release is built for, and those whose users run the client commands.
 SERVERS := linux/amd64 linux/arm64
 CLIENTS := darwin/arm64 windows/amd64
@@ -45,8 +50,9 @@ test: ## all tests, with the race detector and in random order
 	$(GO) test -race -shuffle=on ./...
 
 # All tests of the packages that have some which need it.
-test-integration: $(BAO) ## tests against a real OpenBao, which is built once
-	KEYHOLE_BAO=$(abspath $(BAO)) $(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rl --include='*_test.go' 'baotest"$$' cmd proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
+test-integration: $(BAO) $(OIDC)/installed ## tests against a real OpenBao, which is built once, and a real OpenID provider
+	KEYHOLE_BAO=$(abspath $(BAO)) KEYHOLE_OIDC_PROVIDER=$$(test -s $(OIDC)/installed && echo $(abspath $(OIDC))) \
+		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest)"$$' cmd proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 check: check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree ## everything that must hold before a merge; wants a clean tree
 	@echo "check: all good"
@@ -91,6 +97,13 @@ $(BAO):
 	cd tools/bao && GOPROXY="$$($(GO) env GOPROXY | sed 's/,direct//')" GOFLAGS=-mod=readonly CGO_ENABLED=0 \
 		$(GO) build -trimpath -ldflags='-s -w' -o ../../$@.part github.com/openbao/openbao
 	@mv $@.part $@
+
+# The file is empty where there is no npm.
+$(OIDC)/installed: $(OIDC_LOCK)
+	@mkdir -p $(@D)
+	cp $(OIDC_LOCK) $(OIDC_LOCK:-lock.json=.json) $(@D)
+	@if ! command -v npm >/dev/null; then echo "no npm: the tests against an OpenID provider are left out"; : >$@; exit 0; fi; \
+		cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund && npm --version >installed
 
 check-lint: $(LINT)
 	$(LINT) config verify

@@ -11,7 +11,7 @@ func root() *cobra.Command {
 	cmd := group("keyhole", "A regional edge proxy for secrets",
 		devCommand(), serveCommand(), getCommand(), setCommand(), listCommand(),
 		deleteCommand(), versionsCommand(), rollbackCommand(),
-		tokenCommand(), policyCommand(), auditCommand(), configCommand(),
+		tokenCommand(), trustCommand(), policyCommand(), auditCommand(), configCommand(),
 		keyCommand(), revokeCommand(), vaultCommand(), doctorCommand(), versionCommand(),
 	)
 	cmd.Long = `Keyhole serves secrets close to where they are used: it verifies who asks, lets a WebAssembly

@@ -53,12 +53,13 @@ type App struct {
 	sources  map[string]secret.Upstream // by name; never changes
 	closers  []func() error
 	closed   chan struct{}
-	retiring sync.WaitGroup // of policies that a reload has replaced
+	retiring sync.WaitGroup // of what a reload has replaced
 
-	mu     sync.Mutex // held by a reload, so that there is one at a time
-	config *config.Config
-	policy *wasm.Chain
-	native *boundListener // nil where it is not open
+	mu      sync.Mutex // held by a reload, so that there is one at a time
+	config  *config.Config
+	policy  *wasm.Chain
+	issuers issuers
+	native  *boundListener // nil where it is not open
 
 	copying sync.Mutex // held by a backup, so that there is one at a time
 }
@@ -143,8 +144,9 @@ func (b *builder) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.app.policy = r.policy
+	b.app.policy, b.app.issuers = r.policy, r.issuers
 	b.closing(func() error { return b.app.policy.Close(context.WithoutCancel(ctx)) })
+	b.closing(func() error { return b.app.issuers.closeBut(nil) })
 	b.app.publish(r)
 	store, err := b.state()
 	if err != nil {

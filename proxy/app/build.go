@@ -49,24 +49,68 @@ func (b *builder) audit() (*audit.Log, error) {
 	return log, err
 }
 
-// identity builds the verifier of our own tokens and the key set that is published.
-func (b *builder) identity() (*identity.Verifier, *identity.KeySet, error) {
+// identified is what says who asks.
+type identified struct {
+	verifier *identity.Verifier
+	signer   *identity.Signer // nil where this node only verifies
+	keys     *identity.KeySet // ours, as they are published
+	issuers  issuers          // closed by whoever has it, but for what the app has as well
+}
+
+// identity builds the verifier of our own tokens and of those that trust rules take. On error nothing new is left open.
+func (b *builder) identity() (*identified, error) {
+	c := b.env.Config.Identity
+	keys, err := b.ownKeys()
+	if err != nil {
+		return nil, err
+	}
+	signer, err := b.signer(keys)
+	if err != nil {
+		return nil, err
+	}
+	set, err := c.TrustSet()
+	if err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	for i := range set.Len() {
+		if r := set.Rule(i); r.SharedAudience {
+			b.env.Logger.Warn("a trust rule takes tokens that were made for every service of its platform's customer; ask the platform for tokens of our own audience", "rule", r.Name)
+		}
+	}
+	from, err := b.issuers(set)
+	if err != nil {
+		return nil, err
+	}
+	v, err := identity.New(identity.Config{
+		Issuer: c.Issuer, Audience: c.Audience, Keys: keys, MaxTTL: c.MaxTTL, Wall: b.env.Wall, Trust: set, Sources: from.sources(),
+	})
+	if err != nil {
+		return nil, errors.Join(err, from.closeBut(b.app.issuers))
+	}
+	if keys == nil {
+		keys, _ = identity.NewKeySet()
+	}
+	return &identified{v, signer, keys, from}, nil
+}
+
+// ownKeys reads the keys of our own tokens, nil where this node takes those of platforms alone.
+func (b *builder) ownKeys() (*identity.KeySet, error) {
 	c := b.env.Config.Identity
 	if c.Keys.IsZero() {
-		return nil, nil, errors.New("keys: without public keys no token can be verified; name a JWK set")
+		if len(c.Trust) > 0 && c.SigningKey.IsZero() {
+			return nil, nil
+		}
+		return nil, errors.New("keys: without public keys no token of our own can be verified; name a JWK set")
 	}
 	text, err := b.env.Resolve(c.Keys)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	keys, err := identity.ParseKeySet(text)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", c.Keys, err)
+		return nil, fmt.Errorf("%s: %w", c.Keys, err)
 	}
-	v, err := identity.New(identity.Config{
-		Issuer: c.Issuer, Audience: c.Audience, Keys: keys, MaxTTL: c.MaxTTL, Wall: b.env.Wall,
-	})
-	return v, keys, err
+	return keys, nil
 }
 
 // signer is what signs our tokens, nil where this node only verifies. It makes sure that what this node signs, this node

@@ -18,7 +18,7 @@ import (
 // ErrRestartNeeded is wrapped where a configuration changes what a running server cannot: restart it.
 var ErrRestartNeeded = errors.New("restart needed")
 
-// Reload takes policies, keys, labels, hooks, limits, the log level and the listener's certificates from c, all of them or, on
+// Reload takes policies, trust rules, keys, labels, hooks, limits, the log level and the listener's certificates from c, all of them or, on
 // error, none. It reads and compiles beside what is in use and then replaces it at once: no request waits for it, fails
 // by it, or is decided partly by the old and partly by the new. What else c changes is refused with ErrRestartNeeded.
 // The change is recorded: its intent before, its outcome after.
@@ -47,7 +47,7 @@ func (a *App) Reload(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	if err := a.swap(ctx, r); err != nil {
-		return errors.Join(err, r.policy.Close(context.WithoutCancel(ctx)))
+		return errors.Join(err, r.discard(ctx, a))
 	}
 	if certificates != nil {
 		old := a.tls.Swap(certificates)
@@ -75,9 +75,9 @@ func (a *App) swap(ctx context.Context, r *ruling) error {
 		return err
 	}
 	a.publish(r)
-	old := a.policy
-	a.policy = r.policy
-	a.retiring.Go(func() { a.retire(old, drained) })
+	policy, from := a.policy, a.issuers
+	a.policy, a.issuers = r.policy, r.issuers
+	a.retiring.Go(func() { a.retire(policy, from, r.issuers, drained) })
 	done := a.reloadRecord(audit.Outcome, r)
 	done.Pair, done.Result.Status = rec.ID, 200
 	if err := a.audit.Append(ctx, done); err != nil {
@@ -96,14 +96,17 @@ func (a *App) reloadRecord(kind audit.Kind, r *ruling) *audit.Record {
 	}
 }
 
-// retire closes policies that nobody asks any more, at the latest when the app is closed.
-func (a *App) retire(old *wasm.Chain, drained <-chan struct{}) {
+// retire closes what only the rules used that nobody asks any more, at the latest when the app is closed.
+func (a *App) retire(policy *wasm.Chain, from, kept issuers, drained <-chan struct{}) {
 	select {
 	case <-drained:
 	case <-a.closed:
 	}
-	if err := old.Close(context.Background()); err != nil {
+	if err := policy.Close(context.Background()); err != nil {
 		a.log.Error("closing the policies that were replaced", "error", err.Error())
+	}
+	if err := from.closeBut(kept); err != nil {
+		a.log.Error("closing the key sources that were replaced", "error", err.Error())
 	}
 }
 

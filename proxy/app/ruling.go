@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -11,39 +12,41 @@ import (
 
 // ruling is what of a configuration can be replaced while requests are served: it is built whole, beside the one in use.
 type ruling struct {
-	rules  proxy.Rules
-	policy *wasm.Chain // closed by whoever has the ruling
-	keys   *identity.KeySet
+	rules   proxy.Rules
+	policy  *wasm.Chain // closed by whoever has the ruling
+	keys    *identity.KeySet
+	issuers issuers
+}
+
+// discard closes a ruling that does not come into force.
+func (r *ruling) discard(ctx context.Context, a *App) error {
+	return errors.Join(r.policy.Close(context.WithoutCancel(ctx)), r.issuers.closeBut(a.issuers))
 }
 
 // ruling reads keys and policies and compiles them. On error nothing is left open.
 func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 	c := b.env.Config
-	verifier, keys, err := b.identity()
-	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
-	}
-	signer, err := b.signer(keys)
-	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
-	}
 	hooks, err := b.hooks()
 	if err != nil {
 		return nil, err
 	}
+	id, err := b.identity()
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
 	policy, err := b.policy(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+		return nil, errors.Join(fmt.Errorf("policy: %w", err), id.issuers.closeBut(b.app.issuers))
 	}
 	return &ruling{
 		rules: proxy.Rules{
-			Verifier: verifier, Authorizer: policy, Labels: labelRules(c.Labels), Hooks: hooks,
-			Signer: signer, MaxTTL: c.Identity.MaxTTL,
+			Verifier: id.verifier, Authorizer: policy, Labels: labelRules(c.Labels), Hooks: hooks,
+			Signer: id.signer, MaxTTL: c.Identity.MaxTTL,
 			Limits: proxy.Limits{
 				PerSource: c.Limits.RequestsPerSecond, PerPrincipal: c.Limits.PerPrincipal, InFlight: c.Limits.MaxInFlight,
 			},
 		},
-		policy: policy, keys: keys,
+		policy: policy, keys: id.keys, issuers: id.issuers,
 	}, nil
 }
 

@@ -82,6 +82,9 @@ func (s *Source) look() map[string]look {
 // named is the files of c that a reload reads.
 func named(c *config.Config) []string {
 	refs := []config.Ref{c.Identity.Keys, c.Identity.SigningKey}
+	for _, r := range c.Identity.Trust {
+		refs = append(refs, r.JWKS, r.CA)
+	}
 	for _, h := range c.Hooks {
 		refs = append(refs, h.Key, h.OldKey)
 	}

@@ -22,7 +22,6 @@ func unsupported(c *config.Config) error {
 	}
 	refuse(c.Listen.AWS.Address != "", "listen.aws", "the AWS dialect")
 	refuse(c.Listen.Vault.Address != "", "listen.vault", "the Vault dialect")
-	refuse(len(c.Identity.Trust) > 0, "identity.trust", "taking tokens of other issuers")
 	refuse(c.Cache.SecondLevel.Enabled, "cache.second_level.enabled", "the second cache level")
 	refuse(c.Telemetry.OTLP != "", "telemetry.otlp", "OTLP export")
 	for i, p := range c.Policy.Chain {

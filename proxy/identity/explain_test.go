@@ -29,13 +29,13 @@ func TestExplain(t *testing.T) {
 		err   error
 		want  string // "rule: check" of each
 	}{
-		{"taken", key.Sign(platformClaims()), nil, "elsewhere: iss, staging: require.project_id, web: taken"},
-		{"no rule", key.Sign(with(platformClaims(), "project_id", "prj_2")), identity.ErrInvalid, "elsewhere: iss, staging: require.project_id, web: require.project_id"},
-		{"expired", key.Sign(expired), identity.ErrExpired, "elsewhere: iss, staging: require.project_id, web: taken"},
+		{"taken", key.Sign(platformClaims()), nil, "elsewhere: iss, staging: require project_id, web: taken"},
+		{"no rule", key.Sign(with(platformClaims(), "project_id", "prj_2")), identity.ErrInvalid, "elsewhere: iss, staging: require project_id, web: require project_id"},
+		{"expired", key.Sign(expired), identity.ErrExpired, "elsewhere: iss, staging: require project_id, web: taken"},
 		{"issuer that no rule names", key.Sign(with(platformClaims(), "iss", "https://nobody.example")), identity.ErrInvalid, "elsewhere: iss, staging: iss, web: iss"},
 		{"unknown kid", key.SignText(edit(t, jsonText(t, key.Header()), "kid", `"gone"`), jsonText(t, platformClaims())), identity.ErrUnknownKey, "elsewhere: iss, staging: kid, web: kid"},
 		{"bad signature", key.SignText(edit(t, jsonText(t, key.Header()), "kid", `"platform-es384"`), jsonText(t, platformClaims())), identity.ErrInvalid, "elsewhere: iss, staging: signature, web: signature"},
-		{"typ", key.SignText(edit(t, jsonText(t, key.Header()), "typ", `"at+jwt"`), jsonText(t, platformClaims())), identity.ErrInvalid, "elsewhere: iss, staging: typ or claims, web: typ or claims"},
+		{"typ", key.SignText(edit(t, jsonText(t, key.Header()), "typ", `"logout+jwt"`), jsonText(t, platformClaims())), identity.ErrInvalid, "elsewhere: iss, staging: typ or claims, web: typ or claims"},
 		{"our own", sign(t, testKey('a'), goodClaims(t)), nil, ""},
 		{"not a token", "x.y", identity.ErrInvalid, ""},
 	} {

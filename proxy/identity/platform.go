@@ -10,9 +10,11 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
-// platformType is the typ of tokens of other issuers (RFC 7519 section 5.1), which some leave out. Whatever else an issuer
-// signs with the same key, such as at+jwt, logout+jwt or secevent+jwt, says so in its typ and does not pass for one.
-const platformType = "JWT"
+// platformType reports whether tokens of other issuers may have this typ. Some leave it out, as RFC 7519 section 5.1
+// allows; at+jwt is an access token (RFC 9068) that the issuer made for us, as aud says. Whatever else an issuer signs with
+// the same key, such as logout+jwt, secevent+jwt or dpop+jwt, does not pass. That no token is taken for one of ours is not
+// for typ to see to: iss says whose it is, and no rule can be for our own.
+func platformType(typ string) bool { return typ == "" || typ == "JWT" || typ == accessTokenType }
 
 // platformTokens are the tokens of an issuer that trust rules name.
 type platformTokens struct {
@@ -60,8 +62,8 @@ type platformClaims struct {
 
 // read reads the claims of an authentic token. exp and iat must be there, nbf need not.
 func (k *platformTokens) read(a *authentic) (*platformClaims, error) {
-	if a.UnsafeType != "" && a.UnsafeType != platformType {
-		return nil, invalid("typ is neither absent nor " + platformType)
+	if !platformType(a.UnsafeType) {
+		return nil, invalid("typ is neither absent nor JWT nor " + accessTokenType)
 	}
 	n := a.unsafeClaims
 	// A token that only the holder of some key may use would become a bearer token here (RFC 7800).

@@ -49,7 +49,7 @@ func New(c Config) (*Verifier, error) {
 		c.Wall = time.Now
 	}
 	v := &Verifier{issuers: map[string]*issuer{}, rules: c.Trust, wall: c.Wall, cache: newVerifications(c.CacheEntries)}
-	if c.Keys == nil && (c.Trust == nil || len(c.Trust.Rules()) == 0) {
+	if c.Keys == nil && (c.Trust == nil || c.Trust.Len() == 0) {
 		return nil, errors.New("neither keys of access tokens nor trust rules: no token could be verified")
 	}
 	if c.Keys != nil {
@@ -118,8 +118,8 @@ func (v *Verifier) SetKeys(keys *KeySet) error {
 func (v *Verifier) LongestLife() time.Duration {
 	longest := MaxTTL
 	if v.rules != nil {
-		for i := range v.rules.Rules() {
-			longest = max(longest, v.rules.Rules()[i].MaxTTL)
+		for i := range v.rules.Len() {
+			longest = max(longest, v.rules.Rule(i).MaxTTL)
 		}
 	}
 	return longest

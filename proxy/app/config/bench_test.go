@@ -29,7 +29,7 @@ func BenchmarkManyRules(b *testing.B) {
 	for i := range 10_000 {
 		fmt.Fprintf(&rules, `,{"name":"r%d","template":"vercel","with":{"team":"a","owner_id":"t","project_id":"p%d","environments":["production"]},"map":{"base":"web/{environment}","scope":["read:web/{environment}/*"]}}`, i, i)
 	}
-	text := []byte(`{"version":1,"identity":{"trust":[` + rules.String()[1:] + `]},"audit":{"key":"env:A","sinks":[{"type":"stdout"}]}}`)
+	text := []byte(`{"version":1,"identity":{"audience":"https://keyhole.example","trust":[` + rules.String()[1:] + `]},"audit":{"key":"env:A","sinks":[{"type":"stdout"}]}}`)
 	for b.Loop() {
 		doc, err := config.ReadJSON("k.json", text)
 		if err != nil {

@@ -14,8 +14,11 @@ const mount = base + "upstreams: {local: {type: embedded, path: vault.db, key: e
 // vault is base with an upstream of type vault but for what follows its address.
 const vault = base + "upstreams:\n  bao:\n    type: vault\n    address: https://bao.example\n"
 
+// identity is base with an audience, and the beginning of more at line 8.
+const identity = base + "identity:\n  issuer: https://keyhole.example\n  audience: https://keyhole.example\n"
+
 // rule is base with the beginning of a trust rule that has a template.
-const rule = base + "identity:\n  trust:\n    - name: a\n      template: vercel\n"
+const rule = base + "identity:\n  trust:\n    - name: a\n      template: vercel\n      with: {team: t, owner_id: o, project_id: p, environments: production}\n"
 
 func TestProblems(t *testing.T) {
 	for _, tt := range []struct {
@@ -106,32 +109,51 @@ func TestProblems(t *testing.T) {
 			`k.yaml:7:7: identity.trust[0]: needs a template or an issuer`,
 		}},
 		{"an issuer alone", base + "identity:\n  trust:\n    - {name: a, issuer: \"https://i.example\", map: {scope: [\"read:**\"]}}\n", []string{
-			`k.yaml:7:7: identity.trust[0].algs: is needed where no template gives it`,
-			`k.yaml:7:7: identity.trust[0].audiences: is needed where no template gives it`,
-			`k.yaml:7:7: identity.trust[0].require: is needed where no template gives it`,
+			`k.yaml:7:7: identity.trust[0].algs: names no algorithm; want some of EdDSA, RS256, ES256, ES384`,
+			`k.yaml:7:7: identity.trust[0].audiences: is needed: a token that is meant for another service must not be taken here; name what callers ask for, or set identity.audience`,
+			`k.yaml:7:7: identity.trust[0].require: needs an immutable id with its values written out, one of sub, oid, …_id, …/uid, …/id`,
 		}},
-		{"a symmetric algorithm", rule + "      algs: [HS256]\n      map: {scope: [\"read:**\"]}\n", []string{
-			`k.yaml:9:14: identity.trust[0].algs[0]: want one of EdDSA, RS256, ES256, ES384, not "HS256"; did you mean "RS256"?`,
+		{"a symmetric algorithm", rule + "      algs: [HS256]\n      audiences: [a]\n      map: {scope: [\"read:**\"]}\n", []string{
+			`k.yaml:10:14: identity.trust[0].algs[0]: want one of EdDSA, RS256, ES256, ES384, not "HS256"; did you mean "RS256"?`,
 		}},
-		{"a rule that maps to nothing", rule, []string{
+		{"a rule that maps to nothing", rule + "      audiences: [a]\n", []string{
 			`k.yaml:7:7: identity.trust[0].map.scope: this key is required; want a list such as ["a", "b"]`,
 		}},
-		{"one value without its list", rule + "      require: {sub: x}\n      map: {scope: [\"read:**\"]}\n", []string{
-			`k.yaml:9:22: identity.trust[0].require.sub: want a list such as ["a", "b"], not "x"`,
+		{"one value without its list", rule + "      require: {sub: x}\n      audiences: [a]\n      map: {scope: [\"read:**\"]}\n", []string{
+			`k.yaml:10:22: identity.trust[0].require.sub: want a list such as ["a", "b"], not "x"`,
 		}},
-		{"a claim required and forbidden, or with no value", rule + "      require: {act: [x], sub: []}\n      forbid: [act]\n      map: {scope: [\"read:**\"]}\n", []string{
-			`k.yaml:9:22: identity.trust[0].require.act: is required and forbidden`,
-			`k.yaml:9:32: identity.trust[0].require.sub: allows no value at all; name at least one`,
+		{"a claim required and forbidden, or with no value", rule + "      audiences: [a]\n      require: {act: [x], sub: []}\n      forbid: [act]\n      map: {scope: [\"read:**\"]}\n", []string{
+			`k.yaml:11:22: identity.trust[0].require.act: is required and forbidden`,
+			`k.yaml:11:32: identity.trust[0].require.sub: allows no value at all; name at least one`,
 		}},
-		{"a reserved and repeated name", rule + "      map: {scope: [\"read:**\"]}\n    - {name: a, template: fly, map: {scope: [\"read:**\"]}}\n    - {name: local, template: fly, map: {scope: [\"read:**\"]}}\n", []string{
-			`k.yaml:10:14: identity.trust[1].name: identity.trust[0] has the same name`,
+		{"a reserved and repeated name", identity + "  trust:\n    - {name: a, template: key, with: {client_id: a}, jwks: \"file:a\", map: {scope: [\"read:**\"]}}\n" +
+			"    - {name: a, template: key, with: {client_id: b}, jwks: \"file:b\", map: {scope: [\"read:**\"]}}\n    - {name: local, template: key, with: {client_id: c}, jwks: \"file:c\", map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:10:14: identity.trust[1].name: rule 1 of the list has the same name; revoking one would end the other`,
 			`k.yaml:11:14: identity.trust[2].name: "local" is the name of tokens signed with our own key by hand; choose another`,
 		}},
-		{"what a token becomes", rule + "      map: {base: /web, scope: [read, \"read:web/{x/*\", \"fly:web\", \"read:{a}/**\"]}\n", []string{
-			`k.yaml:9:19: identity.trust[0].map.base: invalid path: empty segment`,
-			`k.yaml:9:33: identity.trust[0].map.scope[0]: invalid scope "read": want ACTION:PATTERN, as in read:web/production/*`,
-			`k.yaml:9:39: identity.trust[0].map.scope[1]: want {CLAIM} with the name of a claim between the braces`,
-			`k.yaml:9:56: identity.trust[0].map.scope[2]: invalid scope: action "fly" is not one of read, list, write, invalidate, revoke, approve`,
+		{"what a token becomes", rule + "      audiences: [a]\n      map: {base: /web, scope: [read, \"read:web/{x/*\", \"fly:web\", \"read:{a}/**\"]}\n", []string{
+			`k.yaml:11:19: identity.trust[0].map.base: invalid path: empty segment`,
+			`k.yaml:11:33: identity.trust[0].map.scope[0]: invalid scope "read": want ACTION:PATTERN, as in read:web/production/*`,
+			`k.yaml:11:39: identity.trust[0].map.scope[1]: want {CLAIM} with the name of a claim between the braces`,
+			`k.yaml:11:56: identity.trust[0].map.scope[2]: invalid scope: action "fly" is not one of read, list, write, invalidate, revoke, approve`,
+			`k.yaml:11:67: identity.trust[0].map.scope[3]: {a}: the rule does not require this claim, so a token could say anything there; add it to require`,
+		}},
+		{"a template that is none", identity + "  trust:\n    - {name: a, template: versel, map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:9:27: identity.trust[0].template: there is no template "versel"; there are aws, azure, fly, github, gitlab, google, key, kubernetes, vercel; did you mean "vercel"?`,
+		}},
+		{"what a template is not told", identity + "  trust:\n    - {name: a, template: vercel, with: {team: [a, b], owner_id: true, environment: production}, map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:9:41: identity.trust[0].with: template vercel needs project_id (ids of projects, prj_…)`,
+			`k.yaml:9:41: identity.trust[0].with: template vercel needs environments (production, preview, or the name of another; development only where it is named)`,
+			`k.yaml:9:48: identity.trust[0].with.team: want one value, not a list (the team's name in URLs)`,
+			`k.yaml:9:66: identity.trust[0].with.owner_id: want a text, not true or false (the team's id, team_…)`,
+			`k.yaml:9:85: identity.trust[0].with.environment: template vercel takes no such key; it takes team, owner_id, project_id, environments, global_issuer, allow_default_audience`,
+		}},
+		{"what a template was told too wide", rule + "      audiences: [a]\n      map: {scope: [\"read:**\"]}\n    - name: b\n      template: vercel\n      with: {team: t, owner_id: o, project_id: \"p*\", environments: [\"*\"]}\n      audiences: [a]\n      map: {scope: [\"read:**\"]}\n", []string{
+			`k.yaml:14:48: identity.trust[1].with.project_id: "*" stands for one whole segment between colons, and "p*" is only part of one: it would also take names that somebody else can register; write the segment out`,
+			`k.yaml:14:68: identity.trust[1].with.environments: "*" would take every environment, development too; write out which`,
+		}},
+		{"a rule for strangers", identity + "  trust:\n    - {name: ci, issuer: \"https://token.actions.githubusercontent.com\", algs: [RS256], require: {repository: [acme/web]}, map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:9:97: identity.trust[0].require: takes tokens of strangers: https://token.actions.githubusercontent.com signs for everybody who has an account there. needs an immutable id with its values written out, one of repository_id, repository_owner_id, enterprise_id, sub; repository is none: names are given to others after a rename; use repository_id`,
 		}},
 
 		{"no type", base + "upstreams:\n  a: {path: x}\n", []string{

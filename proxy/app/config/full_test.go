@@ -77,14 +77,14 @@ func TestFullDocument(t *testing.T) {
 		Issuer: "https://keyhole.example", Audience: "https://keyhole.example",
 		SigningKey: private("file:keys/signing.pem"), Keys: ref("file:keys/jwks.json"), MaxTTL: time.Hour,
 		Trust: []config.TrustRule{{
-			Name: "vercel-web", Template: "vercel", MaxTTL: 24 * time.Hour,
+			Name: "vercel-web", Template: "vercel",
 			With: map[string]config.Strings{"team": {"acme"}, "owner_id": {"team_123"}, "project_id": {"prj_456"}, "environments": {"production"}},
 			Map:  config.TrustMap{Base: "web/{environment}", Scope: []string{"read:web/{environment}/*"}, Labels: map[string]string{"team": "payments"}},
 		}, {
 			Name: "ci", Issuer: "https://token.actions.githubusercontent.com", Algs: []string{"RS256"},
-			Audiences: []string{"https://keyhole.example"}, MaxTTL: 24 * time.Hour,
-			Require: map[string][]string{"repository_id": {"456789"}, "environment": {"production"}},
-			Map:     config.TrustMap{Base: "web/production", Scope: []string{"read:web/production/DEPLOY_*"}},
+			Audiences: []string{"https://keyhole.example"},
+			Require:   map[string][]string{"repository_id": {"456789"}, "environment": {"production"}},
+			Map:       config.TrustMap{Base: "web/production", Scope: []string{"read:web/production/DEPLOY_*"}},
 		}},
 	}
 	want.Upstreams = map[string]config.Upstream{
@@ -156,8 +156,14 @@ func TestEveryDocument(t *testing.T) {
 	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}; !slices.Equal(l.TrustedProxies, want) {
 		t.Errorf("trusted_proxies: got %v", l.TrustedProxies)
 	}
-	if got, want := c.Identity.Trust[0].With, (map[string]config.Strings{"namespaces": {"a", "b"}, "strict": {"true"}}); !reflect.DeepEqual(got, want) {
+	if got, want := c.Identity.Trust[0].With, (map[string]config.Strings{"issuer": {"https://k8s.example"}, "namespace": {"apps"}, "service_account": {"web"}, "uid": {"a", "b"}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("with: got %v, want %v", got, want)
+	}
+	if got, want := c.Identity.Trust[1].With, (map[string]config.Strings{"project_id": {"20"}, "ref_protected": {"true"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("with: got %v, want %v", got, want)
+	}
+	if r := c.Identity.Trust[0]; r.JWKS != ref("file:keys/cluster.json") || r.CA != ref("file:tls/cluster.pem") || !r.AllowPrivate {
+		t.Errorf("the keys of an issuer: got %+v", r)
 	}
 	if m := c.Mounts[0]; !m.Path.IsZero() || m.At != "" || m.Cache.StaleIfError != time.Hour || m.AssumeRole.ExternalID != "e1" {
 		t.Errorf("the root mount: got %+v", m)

@@ -13,16 +13,21 @@ type Identity struct {
 // TrustRule says which tokens of one issuer are believed and what they become. It names a template, or the issuer with
 // all that its tokens must show.
 type TrustRule struct {
-	Name      string              `key:"name" required:"true" format:"name" doc:"Name of the rule, as records and revocations use it."`
-	Template  string              `key:"template" format:"name" doc:"Built-in rule to start from."`
-	With      map[string]Strings  `key:"with" doc:"What the template asks for: a string, a list of strings or a boolean each."`
-	Issuer    string              `key:"issuer" format:"url" doc:"Exact iss."`
-	JWKSURI   string              `key:"jwks_uri" format:"url" doc:"Where the issuer's keys are, when not where discovery says."`
+	Name     string             `key:"name" required:"true" format:"name" doc:"Name of the rule, as records and revocations use it."`
+	Template string             `key:"template" format:"name" doc:"Built-in rule to start from."`
+	With     map[string]Strings `key:"with" doc:"What the template asks for: a string, a list of strings or a boolean each."`
+	Issuer   string             `key:"issuer" format:"url" doc:"Exact iss."`
+	JWKSURI  string             `key:"jwks_uri" format:"url" doc:"Where the issuer's keys are, when not where discovery says."`
+	JWKS     Ref                `key:"jwks" schemes:"file" doc:"Keys of the issuer, a JWK set, to start with where the network is not up; the public keys of a client of template key."`
+	CA       Ref                `key:"ca" schemes:"file" doc:"CA of the issuer's HTTPS, beside those of the system; PEM."`
+
+	AllowPrivate bool `key:"allow_private" doc:"The issuer's addresses may be private or loopback."`
+
 	Algs      []string            `key:"algs" enum:"EdDSA|RS256|ES256|ES384" doc:"Signature algorithms of the issuer."`
-	Audiences []string            `key:"audiences" doc:"Accepted aud."`
-	Require   map[string][]string `key:"require" doc:"Claims that must be there, each with the values it may have."`
+	Audiences []string            `key:"audiences" doc:"Accepted aud, to the letter; identity.audience where a rule names none."`
+	Require   map[string][]string `key:"require" doc:"Claims that must be there, each with the values it may have. /a/b is claim b inside a; * is any one segment between colons."`
 	Forbid    []string            `key:"forbid" doc:"Claims that must not be there."`
-	MaxTTL    Duration            `key:"max_ttl" default:"24h" min:"1s" doc:"Longest life that a token may have."`
+	MaxTTL    Duration            `key:"max_ttl" min:"1s" doc:"Longest life that a token may have: 24h, or what the template says, where a rule says nothing."`
 	Map       TrustMap            `key:"map" doc:"What the token becomes. {CLAIM} stands for the value of a claim."`
 }
 

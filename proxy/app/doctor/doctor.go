@@ -68,6 +68,7 @@ func checks() []check {
 		{"clock", clock},
 		{"port", ports},
 		{"keys", keys},
+		{"issuers", issuers},
 		{"disk", disk},
 		{"policy", policies},
 		{"upstreams", upstreams},

@@ -109,7 +109,7 @@ func (s *Source) look(kid string, arrived uint64) (*identity.KeySet, *flight, er
 			return h.keys, nil, nil
 		}
 		f, _ := s.flightLocked(now, false)
-		if f == nil || !h.overdue(now) || now.since(f.began) >= patience {
+		if f == nil || !h.overdue(now) {
 			return h.keys, nil, nil
 		}
 		return h.keys, f, nil

@@ -4,115 +4,104 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
-	"github.com/keyhole-edge/keyhole/proxy/policy"
-	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // Set is a list of valid rules. It is immutable, and safe for concurrent use.
 type Set struct {
-	rules   []Rule
-	issuers []Issuer
+	rules    []rule
+	issuers  []Issuer
+	byIssuer map[string]*index
 }
 
-// New checks the rules. Its error holds an *Error for each thing wrong.
+// index finds the rules of one issuer that may take a token by an immutable id that they want.
+type index struct {
+	place  int // in Set.issuers
+	claims []claimIndex
+}
+
+type claimIndex struct {
+	claim claim
+	rules map[string][]int // value -> places of rules, ascending
+}
+
+// New checks the rules. Their lists and maps must not change afterwards. Its error is an Errors with everything that is wrong; places are those in rules.
 func New(rules []Rule) (*Set, error) {
-	s := &Set{rules: slices.Clone(rules)}
-	for i := range s.rules {
-		r := &s.rules[i]
-		if r.MaxTTL == 0 {
-			r.MaxTTL = DefaultMaxTTL
+	s := &Set{rules: make([]rule, len(rules)), byIssuer: make(map[string]*index)}
+	own := slices.Clone(rules)
+	all := platforms()
+	names := make(map[string]int, len(rules))
+	var errs Errors
+	for i := range own {
+		k := checker{rule: rule{Rule: &own[i], platform: platformOf(all, &own[i])}}
+		k.check()
+		if first, dup := names[k.Name]; dup && k.Name != "" {
+			k.fail(fmt.Sprintf("rule %d of the list has the same name; revoking one would end the other", first+1), "name")
 		}
-		j := slices.IndexFunc(s.issuers, func(k Issuer) bool { return k.Issuer == r.Issuer })
-		if j < 0 {
-			j = len(s.issuers)
-			s.issuers = append(s.issuers, Issuer{Issuer: r.Issuer})
+		names[k.Name] = i
+		k.errs = append(k.errs, s.join(&own[i])...)
+		for _, e := range k.errs {
+			e.Index, e.Rule = i, k.Name
 		}
-		k := &s.issuers[j]
-		k.JWKSURI, k.JWKS, k.CA = cmp.Or(k.JWKSURI, r.JWKSURI), cmp.Or(k.JWKS, r.JWKS), cmp.Or(k.CA, r.CA)
-		k.AllowPrivate, k.Assertion = k.AllowPrivate || r.AllowPrivate, k.Assertion || r.Assertion
-		k.Algorithms = slices.Compact(slices.Sorted(slices.Values(append(k.Algorithms, r.Algorithms...))))
+		errs = append(errs, k.errs...)
+		if s.rules[i] = k.rule; len(k.errs) == 0 {
+			s.byIssuer[k.Issuer].add(&s.rules[i], i)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errs
 	}
 	return s, nil
 }
 
-// Rules is every rule, in file order. It is shared: never change it.
-func (s *Set) Rules() []Rule { return s.rules }
+// join adds what a rule says of its issuer to what others have said. They must agree: keys are an issuer's, not a rule's.
+func (s *Set) join(r *Rule) Errors {
+	x := s.byIssuer[r.Issuer]
+	if x == nil {
+		x = &index{place: len(s.issuers)}
+		s.byIssuer[r.Issuer] = x
+		s.issuers = append(s.issuers, Issuer{Issuer: r.Issuer, Assertion: r.Assertion})
+	}
+	iss := &s.issuers[x.place]
+	var errs Errors
+	for _, f := range []struct {
+		key  string
+		mine string
+		all  *string
+	}{{"jwks_uri", r.JWKSURI, &iss.JWKSURI}, {"jwks", r.JWKS, &iss.JWKS}, {"ca", r.CA, &iss.CA}} {
+		if f.mine != "" && *f.all != "" && f.mine != *f.all {
+			errs = append(errs, &Error{Key: key(f.key), Msg: fmt.Sprintf("another rule of this issuer says %s; keys are an issuer's, so its rules must agree", excerpt(*f.all))})
+		}
+		*f.all = cmp.Or(*f.all, f.mine)
+	}
+	if iss.Assertion != r.Assertion {
+		errs = append(errs, &Error{Key: key("issuer"), Msg: "another rule has this iss for a client with a key of its own; choose another client_id"})
+	}
+	iss.AllowPrivate = iss.AllowPrivate || r.AllowPrivate
+	for _, a := range r.Algorithms {
+		if i, ok := slices.BinarySearch(iss.Algorithms, a); !ok {
+			iss.Algorithms = slices.Insert(iss.Algorithms, i, a)
+		}
+	}
+	return errs
+}
+
+func (x *index) add(r *rule, place int) {
+	id := &r.require[r.pinned]
+	i := slices.IndexFunc(x.claims, func(c claimIndex) bool { return c.claim.text == id.claim.text })
+	if i < 0 {
+		i = len(x.claims)
+		x.claims = append(x.claims, claimIndex{id.claim, make(map[string][]int)})
+	}
+	for _, v := range slices.Compact(slices.Sorted(slices.Values(id.values))) {
+		x.claims[i].rules[v] = append(x.claims[i].rules[v], place)
+	}
+}
+
+// Len is how many rules there are.
+func (s *Set) Len() int { return len(s.rules) }
+
+// Rule is the rule at a place in file order. It is shared: never change it.
+func (s *Set) Rule(place int) *Rule { return s.rules[place].Rule }
 
 // Issuers is every issuer that a rule names, in the order of the first rule of each. It is shared: never change it.
 func (s *Set) Issuers() []Issuer { return s.issuers }
-
-// Admit gives what the first rule that takes the token makes of it. Errors wrap ErrRefused.
-func (s *Set) Admit(t Token) (*Grant, error) {
-	for i := range s.rules {
-		if g, f := s.rules[i].take(t); f == nil {
-			return g, nil
-		}
-	}
-	return nil, ErrRefused
-}
-
-// Explain says of every rule, in file order, whether it takes the token, and if not, why. The first that does is the
-// one that Admit uses.
-func (s *Set) Explain(t Token) []Finding {
-	out := make([]Finding, len(s.rules))
-	for i := range s.rules {
-		out[i] = Finding{Rule: &s.rules[i], Taken: true}
-		if _, f := s.rules[i].take(t); f != nil {
-			out[i].Taken, out[i].Check, out[i].Reason = false, f.Check, f.Reason
-		}
-	}
-	return out
-}
-
-func (r *Rule) take(t Token) (*Grant, *Finding) {
-	fail := func(check, reason string) (*Grant, *Finding) {
-		return nil, &Finding{Rule: r, Check: check, Reason: reason}
-	}
-	switch {
-	case t.Issuer != r.Issuer:
-		return fail("iss", "the token is of another issuer")
-	case !slices.Contains(r.Algorithms, t.Algorithm):
-		return fail("alg", "the rule does not allow the token's algorithm")
-	case t.Life > r.MaxTTL:
-		return fail("life", "the token lives longer than the rule allows")
-	}
-	aud, _ := t.Claims.Get("aud").Str()
-	if !slices.Contains(r.Audiences, aud) {
-		return fail("aud", "the token is for another audience")
-	}
-	for claim, values := range r.Require {
-		v, ok := t.Claims.Get(claim).Str()
-		if !ok || !slices.Contains(values, v) {
-			return fail("require."+claim, "the claim has another value")
-		}
-	}
-	for _, claim := range r.Forbid {
-		if t.Claims.Get(claim) != nil {
-			return fail("forbid."+claim, "the claim is there")
-		}
-	}
-	g := &Grant{Rule: r}
-	g.Subject, _ = t.Claims.Get("sub").Str()
-	var err error
-	if r.Map.Base != "" {
-		if g.Base, err = secret.ParsePath(r.Map.Base); err != nil {
-			return fail("map", "base is no path")
-		}
-	}
-	for _, text := range r.Map.Scopes {
-		sc, err := policy.ParseScope(text)
-		if err != nil {
-			return fail("map", "a scope is malformed")
-		}
-		g.Scopes = append(g.Scopes, sc)
-	}
-	for name, value := range r.Map.Labels {
-		g.Claims = append(g.Claims, policy.Pair{Name: "labels." + name, Value: value})
-	}
-	slices.SortFunc(g.Claims, func(a, b policy.Pair) int { return cmp.Compare(a.Name, b.Name) })
-	return g, nil
-}
-
-// Error is one line: the rule, the key, and what is wrong.
-func (e *Error) Error() string { return fmt.Sprintf("trust rule %q: %v: %s", e.Rule, e.Key, e.Msg) }

@@ -19,8 +19,11 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// DefaultMaxTTL is the longest life of a token where the rule says nothing.
-const DefaultMaxTTL = 24 * time.Hour
+// Lives of tokens.
+const (
+	DefaultMaxTTL   = 24 * time.Hour   // the longest where a rule says nothing
+	MaxAssertionTTL = 60 * time.Second // the longest of an assertion (RFC 7523)
+)
 
 // ErrRefused is wrapped by every error of Admit: no rule takes the token (401 token_invalid). What follows names a rule
 // and a claim, never a value: it is for the log.
@@ -43,8 +46,8 @@ type Rule struct {
 
 	// AllowPrivate lets the issuer's addresses be private or loopback.
 	AllowPrivate bool
-	// SharedAudience says that another audience than ours is taken, one that every relying party of the platform gets:
-	// whoever runs the rule should be told so in the log.
+	// SharedAudience says that an audience is taken which all relying parties of a customer of the platform share, so
+	// that any of them could bring the token here. The log should say so.
 	SharedAudience bool
 	// Assertion makes it a rule for private_key_jwt (RFC 7523): Issuer is the client_id, sub must be the same, and a jti
 	// must be there. Such a token is good once, at the token endpoint, never on a read.
@@ -52,7 +55,7 @@ type Rule struct {
 
 	Require map[string][]string // claims that must be there, each with the values it may have
 	Forbid  []string            // claims that must not be there
-	MaxTTL  time.Duration       // longest life (exp - iat); default DefaultMaxTTL
+	MaxTTL  time.Duration       // longest life (exp - iat); default DefaultMaxTTL, for assertions MaxAssertionTTL
 	Map     Map
 }
 
@@ -97,14 +100,6 @@ type Issuer struct {
 type Finding struct {
 	Rule   *Rule
 	Taken  bool
-	Check  string // the first check that failed: "iss", "alg", "life", "aud", "sub", "jti", "require.CLAIM", "forbid.CLAIM", "map"
+	Check  string // the first check that failed: "iss", "alg", "life", "aud", "sub", "jti", "require CLAIM", "forbid CLAIM", "map"
 	Reason string // why, and what to do, for a person who holds the token; "" where taken
-}
-
-// Error is what is wrong with a rule.
-type Error struct {
-	Rule  string // its name
-	Index int    // its place in the list
-	Key   []any  // where in the rule: names and list positions, as in "require", "sub", 0
-	Msg   string // what is wrong, why, and what to do
 }

@@ -3,6 +3,8 @@ package baotest
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,7 +25,8 @@ const Env = "KEYHOLE_BAO"
 // Server is an OpenBao in development mode, in memory, on a loopback port of its own.
 type Server struct {
 	URL   string
-	Token string // of its root
+	Token string         // of its root
+	Roots *x509.CertPool // the authority of its certificate, where it serves TLS
 
 	client *http.Client
 	log    string
@@ -33,20 +36,39 @@ type Server struct {
 // Start runs a server until t ends. Without the binary t is skipped.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	return start(t, false)
+}
+
+// StartTLS is Start for a server that serves TLS.
+func StartTLS(t testing.TB) *Server {
+	t.Helper()
+	return start(t, true)
+}
+
+func start(t testing.TB, secure bool) *Server {
+	t.Helper()
 	binary := os.Getenv(Env)
 	if binary == "" {
 		t.Skipf("%s is not set: run make test-integration", Env)
 	}
-	s := &Server{Token: "root", client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	transport := &http.Transport{DisableKeepAlives: true}
+	s := &Server{Token: "root", client: &http.Client{Timeout: 10 * time.Second, Transport: transport}}
 	address := freePort(t)
 	s.URL = "http://" + address
 	dir := t.TempDir()
+	args := []string{"server", "-dev", "-dev-no-store-token", "-dev-root-token-id=" + s.Token, "-dev-listen-address=" + address}
+	if secure {
+		s.URL = "https://" + address
+		s.Roots = x509.NewCertPool()
+		transport.TLSClientConfig = &tls.Config{RootCAs: s.Roots}
+		args = append(args, "-dev-tls", "-dev-tls-cert-dir="+dir)
+	}
 	log, err := os.Create(filepath.Join(dir, "bao.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.log = log.Name()
-	cmd := exec.Command(binary, "server", "-dev", "-dev-no-store-token", "-dev-root-token-id="+s.Token, "-dev-listen-address="+address)
+	cmd := exec.Command(binary, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}
 	if err := cmd.Start(); err != nil {
@@ -57,8 +79,27 @@ func Start(t testing.TB) *Server {
 		_ = cmd.Wait()
 		_ = log.Close()
 	})
+	if secure {
+		s.trust(t, filepath.Join(dir, "vault-ca.pem"))
+	}
 	s.await(t)
 	return s
+}
+
+// trust polls until the server has written the certificate of its authority.
+func (s *Server) trust(t testing.TB, file string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if text, err := os.ReadFile(file); err == nil && s.Roots.AppendCertsFromPEM(text) {
+			return
+		}
+	}
+	t.Fatal("OpenBao makes no certificate")
+}
+
+// As returns the same server, with requests by the owner of this token.
+func (s *Server) As(token string) *Server {
+	return &Server{URL: s.URL, Token: token, Roots: s.Roots, client: s.client, log: s.log}
 }
 
 // freePort finds a port whose next one, which the development mode takes as well, is free too.

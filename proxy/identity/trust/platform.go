@@ -1,0 +1,331 @@
+package trust
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// platform is what is known of an issuer, as data: the template that makes rules for it, and what every rule for it must
+// keep to, whoever wrote the rule.
+type platform struct {
+	name string
+
+	// The issuers that are the platform's: hosts, with a leading dot for the names below one.
+	hosts []string
+	// shared are those of them that sign for every customer of the platform, so that iss says nothing of who it is.
+	shared []string
+
+	// ids are the claims that the platform never gives to another, the narrowest first. "*" before a suffix stands for
+	// every name that ends so. No rule goes without one.
+	ids []string
+	// names are claims that people take for ids, each with the reason why it is none.
+	names map[string]string
+	// exact are claims that every rule must require, with values written out; where a rule names several, its map must
+	// tell them apart.
+	exact []string
+	// chosen are claims that whoever asks for the token writes into it.
+	chosen []string
+	// common is the beginning of audiences that every relying party of a customer shares.
+	common string
+	// stringAud says that aud is a string in every token of the platform.
+	stringAud bool
+
+	template template
+}
+
+// template is how the platform's rules are made. {KEY} stands for what the rule says under with.
+type template struct {
+	issuer     string
+	jwksURI    string
+	algorithms []string
+	maxTTL     time.Duration
+	audience   string // taken where allow_default_audience is said
+	assertion  bool
+	require    map[string]string
+	with       []parameter
+	oneOf      []string // at least one of these must be said
+	why        string   // why one of them
+	// variant is a boolean key that changes where the issuer and its keys are.
+	variant                    string
+	variantIssuer, variantJWKS string
+}
+
+// parameter is one key of with.
+type parameter struct {
+	name     string
+	kind     kind
+	required bool
+	def      string // of a text that is not said
+	doc      string
+}
+
+type kind uint8
+
+const (
+	oneText  kind = iota
+	manyText      // a list; one text will do
+	boolean
+)
+
+const (
+	awsClaims = "/https:~1~1sts.amazonaws.com~1"
+	podClaims = "/kubernetes.io"
+)
+
+// platforms is every platform that is known, which nobody changes. The last knows nothing special, and has every issuer
+// that no other has. It is made where the first rule needs it: a node without rules starts without it.
+var platforms = sync.OnceValue(func() []platform {
+	return []platform{
+		{
+			name: "vercel", hosts: []string{"oidc.vercel.com"}, shared: []string{"https://oidc.vercel.com"},
+			ids:    []string{"project_id", "owner_id"},
+			names:  map[string]string{"sub": "it holds names of the team and the project, which change and are given to others", "owner": "a team may be renamed, and its name taken by another", "project": "a project may be renamed"},
+			exact:  []string{"environment"},
+			common: "https://vercel.com/",
+			template: template{
+				issuer: "https://oidc.vercel.com/{team}", jwksURI: "https://oidc.vercel.com/{team}/.well-known/jwks",
+				variant: "global_issuer", variantIssuer: "https://oidc.vercel.com", variantJWKS: "https://oidc.vercel.com/.well-known/jwks",
+				algorithms: []string{"RS256"}, audience: "https://vercel.com/{team}",
+				require: map[string]string{"owner_id": "{owner_id}", "project_id": "{project_id}", "environment": "{environments}"},
+				with: []parameter{
+					{name: "team", required: true, doc: "the team's name in URLs"},
+					{name: "owner_id", required: true, doc: "the team's id, team_…"},
+					{name: "project_id", kind: manyText, required: true, doc: "ids of projects, prj_…"},
+					{name: "environments", kind: manyText, required: true, doc: "production, preview, or the name of another; development only where it is named"},
+					{name: "global_issuer", kind: boolean, doc: "the project's issuer mode is global"},
+					{name: "allow_default_audience", kind: boolean, doc: "also take the audience that all relying parties of the team share"},
+				},
+			},
+		},
+		{
+			name: "github", hosts: []string{"token.actions.githubusercontent.com"}, shared: []string{"https://token.actions.githubusercontent.com"},
+			ids: []string{"repository_id", "repository_owner_id", "enterprise_id", "sub"},
+			names: map[string]string{
+				"sub":              "without the ids of owner and repository (repo:OWNER@ID/REPO@ID:…) it holds names alone, which are given to others after a rename",
+				"repository":       "names are given to others after a rename; use repository_id",
+				"repository_owner": "names are given to others after a rename; use repository_owner_id",
+				"job_workflow_ref": "it names a repository, and names are given to others after a rename; add repository_id",
+				"actor_id":         "it says who started the run, not whose code runs; add repository_id",
+			},
+			template: template{
+				issuer: "https://token.actions.githubusercontent.com", algorithms: []string{"RS256"},
+				require: map[string]string{
+					"repository_owner_id": "{owner_id}", "repository_id": "{repository_id}", "environment": "{environment}",
+					"ref": "{ref}", "job_workflow_ref": "{workflow}",
+				},
+				oneOf: []string{"environment", "ref", "workflow"},
+				why:   "else every branch and pull request of the repository would do",
+				with: []parameter{
+					{name: "owner_id", required: true, doc: "the owner's number: gh api users/OWNER --jq .id"},
+					{name: "repository_id", kind: manyText, required: true, doc: "numbers of repositories: gh api repos/OWNER/REPO --jq .id"},
+					{name: "environment", kind: manyText, doc: "names of deployment environments"},
+					{name: "ref", kind: manyText, doc: "such as refs/heads/main"},
+					{name: "workflow", kind: manyText, doc: "job_workflow_ref, such as OWNER/REPO/.github/workflows/deploy.yml@refs/heads/main"},
+				},
+			},
+		},
+		{
+			name: "gitlab", hosts: []string{"gitlab.com"}, shared: []string{"https://gitlab.com"},
+			ids: []string{"project_id", "namespace_id"},
+			names: map[string]string{
+				"sub":          "it names the project by its path, which is given to others after a rename",
+				"project_path": "paths are given to others after a rename; use project_id", "namespace_path": "paths are given to others after a rename; use namespace_id",
+				"user_id": "it says who started the job, not whose code runs; add project_id",
+			},
+			template: template{
+				issuer: "{issuer}", algorithms: []string{"RS256"},
+				require: map[string]string{
+					"project_id": "{project_id}", "namespace_id": "{namespace_id}", "environment": "{environment}",
+					"ref_path": "{ref}", "ref_protected": "{ref_protected}",
+				},
+				oneOf: []string{"environment", "ref", "ref_protected"},
+				why:   "else every branch of the project would do",
+				with: []parameter{
+					{name: "issuer", def: "https://gitlab.com", doc: "URL of the instance"},
+					{name: "project_id", kind: manyText, required: true, doc: "numbers of projects"},
+					{name: "namespace_id", doc: "number of the group or user"},
+					{name: "environment", kind: manyText, doc: "names of deployment environments"},
+					{name: "ref", kind: manyText, doc: "such as refs/heads/main"},
+					{name: "ref_protected", kind: boolean, doc: "true: protected branches and tags only"},
+				},
+			},
+		},
+		{
+			name: "aws", hosts: []string{".tokens.sts.global.api.aws"},
+			ids:       []string{awsClaims + "/aws_account", awsClaims + "/org_id"},
+			names:     map[string]string{"sub": "the name of a role is given to another after it was deleted; add " + awsClaims + "/aws_account, whose owner decides on that"},
+			chosen:    []string{awsClaims + "/request_tags"},
+			stringAud: true,
+			template: template{
+				issuer: "{issuer}", jwksURI: "{issuer}/.well-known/jwks.json", algorithms: []string{"ES384", "RS256"},
+				require: map[string]string{
+					awsClaims + "/aws_account": "{account}", "sub": "{role}", awsClaims + "/lambda_source_function_arn": "{function}",
+				},
+				with: []parameter{
+					{name: "issuer", required: true, doc: "the account's: aws iam get-outbound-web-identity-federation-info"},
+					{name: "account", required: true, doc: "the account's number"},
+					{name: "role", kind: manyText, required: true, doc: "ARNs of roles, arn:aws:iam::ACCOUNT:role/NAME"},
+					{name: "function", kind: manyText, doc: "ARNs of Lambda functions"},
+				},
+			},
+		},
+		{
+			name: "kubernetes",
+			ids:  []string{podClaims + "/serviceaccount/uid"},
+			names: map[string]string{
+				"sub":                              "whoever may create a service account of that name again has it; add " + podClaims + "/serviceaccount/uid",
+				podClaims + "/namespace":           "a namespace can be deleted and made again; add " + podClaims + "/serviceaccount/uid",
+				podClaims + "/serviceaccount/name": "a service account can be deleted and made again; add " + podClaims + "/serviceaccount/uid",
+			},
+			template: template{
+				issuer: "{issuer}", algorithms: []string{"RS256", "ES256", "ES384"},
+				require: map[string]string{
+					"sub":                    "system:serviceaccount:{namespace}:{service_account}",
+					podClaims + "/namespace": "{namespace}", podClaims + "/serviceaccount/name": "{service_account}",
+					podClaims + "/serviceaccount/uid": "{uid}",
+				},
+				with: []parameter{
+					{name: "issuer", required: true, doc: "the cluster's: kubectl get --raw /.well-known/openid-configuration"},
+					{name: "namespace", required: true},
+					{name: "service_account", required: true},
+					{name: "uid", kind: manyText, required: true, doc: "the service account's: kubectl get serviceaccount NAME -o jsonpath={.metadata.uid}"},
+				},
+			},
+		},
+		{
+			name: "fly", hosts: []string{"oidc.fly.io"},
+			ids:   []string{"app_id", "org_id"},
+			names: map[string]string{"sub": "it holds names, and names are given to others; use app_id", "app_name": "names are given to others; use app_id", "org_name": "names are given to others; use org_id"},
+			template: template{
+				issuer: "https://oidc.fly.io/{org}", algorithms: []string{"RS256"},
+				require: map[string]string{"org_id": "{org_id}", "app_id": "{app_id}", "image_digest": "{image_digest}"},
+				with: []parameter{
+					{name: "org", required: true, doc: "the organisation's name in URLs"},
+					{name: "org_id", required: true},
+					{name: "app_id", kind: manyText, required: true},
+					{name: "image_digest", kind: manyText, doc: "sha256:…, where only one image will do"},
+				},
+			},
+		},
+		{
+			name: "google", hosts: []string{"accounts.google.com"}, shared: []string{"https://accounts.google.com"},
+			ids: []string{"sub", "/google/compute_engine/instance_id", "/google/compute_engine/project_number", "/google/compute_engine/project_id"},
+			names: map[string]string{
+				"email": "a service account can be deleted and made again with the same address; use sub, its unique id",
+				"azp":   "it says who asked for the token; use sub",
+				"hd":    "it says that somebody is of a domain, not who; use sub",
+			},
+			template: template{
+				issuer: "https://accounts.google.com", jwksURI: "https://www.googleapis.com/oauth2/v3/certs", algorithms: []string{"RS256"},
+				require: map[string]string{"sub": "{unique_id}", "email": "{email}", "/google/compute_engine/project_number": "{project_number}"},
+				with: []parameter{
+					{name: "unique_id", kind: manyText, required: true, doc: "of service accounts: gcloud iam service-accounts describe EMAIL --format 'value(uniqueId)'"},
+					{name: "email", kind: manyText, doc: "of service accounts, in tokens of format full"},
+					{name: "project_number", doc: "of Compute Engine instances, in tokens of format full"},
+				},
+			},
+		},
+		{
+			name: "azure", hosts: []string{"login.microsoftonline.com", "sts.windows.net"},
+			shared: []string{
+				"https://login.microsoftonline.com/common/v2.0", "https://login.microsoftonline.com/organizations/v2.0", "https://login.microsoftonline.com/consumers/v2.0",
+				"https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", "https://sts.windows.net/9188040d-6c67-4c5b-b112-36a304b66dad/", // personal accounts
+			},
+			ids:   []string{"oid", "sub", "azp", "appid"},
+			names: map[string]string{"tid": "every identity of the tenant has it; add oid", "xms_mirid": "it holds names, which can be deleted and made again; use oid"},
+			template: template{
+				issuer: "https://login.microsoftonline.com/{tenant_id}/v2.0", jwksURI: "https://login.microsoftonline.com/{tenant_id}/discovery/v2.0/keys",
+				variant: "v1", variantIssuer: "https://sts.windows.net/{tenant_id}/", variantJWKS: "https://login.microsoftonline.com/{tenant_id}/discovery/keys",
+				algorithms: []string{"RS256"}, maxTTL: 25 * time.Hour, // managed identities get 24h, from five minutes ago
+				require: map[string]string{"tid": "{tenant_id}", "oid": "{object_id}"},
+				with: []parameter{
+					{name: "tenant_id", required: true},
+					{name: "object_id", kind: manyText, required: true, doc: "principal ids of managed identities or service principals"},
+					{name: "v1", kind: boolean, doc: "the audience is an application whose tokens are of version 1.0"},
+				},
+			},
+		},
+		{
+			name: "key", ids: []string{"sub"},
+			template: template{
+				issuer: "{client_id}", algorithms: []string{"EdDSA"}, maxTTL: MaxAssertionTTL, assertion: true,
+				require: map[string]string{"sub": "{client_id}"},
+				with:    []parameter{{name: "client_id", required: true, doc: "name of the client, iss and sub of what its key signs"}},
+			},
+		},
+		{name: "", ids: []string{"sub", "oid", "*_id", "*/uid", "*/id"}},
+	}
+})
+
+// platformOf finds the platform of a rule: by the template that made it, by the host of its issuer, or by claims that
+// only one platform has.
+func platformOf(all []platform, r *Rule) *platform {
+	host := ""
+	if u, err := url.Parse(r.Issuer); err == nil {
+		host = u.Hostname()
+	}
+	for i := range all {
+		p := &all[i]
+		if r.Template != "" && p.name == r.Template || r.Assertion && p.template.assertion {
+			return p
+		}
+	}
+	for i := range all {
+		p := &all[i]
+		if slices.ContainsFunc(p.hosts, func(h string) bool { return h == host || h[0] == '.' && strings.HasSuffix(host, h) }) {
+			return p
+		}
+	}
+	for i := range all {
+		if all[i].name == "kubernetes" && ofCluster(r) {
+			return &all[i]
+		}
+	}
+	return &all[len(all)-1]
+}
+
+// ofCluster reports whether r is for service accounts: a cluster may have any issuer.
+func ofCluster(r *Rule) bool {
+	for name, values := range r.Require {
+		if strings.HasPrefix(name, podClaims+"/") {
+			return true
+		}
+		if name == "sub" && slices.ContainsFunc(values, func(v string) bool { return strings.HasPrefix(v, "system:serviceaccount:") }) {
+			return true
+		}
+	}
+	return false
+}
+
+// id reports whether a requirement pins an identity for good: it is of an immutable claim, and its values are written out.
+func (p *platform) id(r *requirement) (rank int, ok bool) {
+	rank = slices.IndexFunc(p.ids, func(id string) bool {
+		suffix, wild := strings.CutPrefix(id, "*")
+		return id == r.claim.text || wild && strings.HasSuffix(r.claim.text, suffix)
+	})
+	if rank < 0 || !r.literal() {
+		return 0, false
+	}
+	if p.name == "github" && r.claim.text == "sub" {
+		return rank, !slices.ContainsFunc(r.values, func(v string) bool { return !hasIDs(v) })
+	}
+	return rank, true
+}
+
+// hasIDs reports whether a subject of GitHub holds the ids of owner and repository: repo:OWNER@ID/REPO@ID:…
+func hasIDs(sub string) bool {
+	segments := strings.SplitN(sub, ":", 3)
+	if len(segments) < 3 || segments[0] != "repo" {
+		return false
+	}
+	owner, repo, ok := strings.Cut(segments[1], "/")
+	return ok && endsInID(owner) && endsInID(repo)
+}
+
+func endsInID(s string) bool {
+	name, id, ok := strings.Cut(s, "@")
+	return ok && name != "" && id != "" && strings.Trim(id, "0123456789") == ""
+}
