@@ -120,8 +120,11 @@ func TestATokenHasNoLabels(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []policy.Pair{
-		{Name: "/google/zone", Value: "z"}, {Name: "environment", Value: "production"}, {Name: "labels.team", Value: "web"},
-		{Name: "repository_id", Value: "74"}, {Name: "repository_owner_id", Value: "65"},
+		{Name: "/google/zone", Value: "z"},
+		{Name: "environment", Value: "production"},
+		{Name: "labels.team", Value: "web"},
+		{Name: "repository_id", Value: "74"},
+		{Name: "repository_owner_id", Value: "65"},
 	}
 	if !slices.Equal(g.Claims, want) {
 		t.Errorf("got  %v\nwant %v", g.Claims, want)
