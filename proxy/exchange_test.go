@@ -28,7 +28,7 @@ func takingPlatforms(t testing.TB, key *oidcemu.Key) func(*proxy.Config) {
 		},
 		{
 			Name: "railway", Issuer: "railway-web", JWKS: "file:x", Algorithms: []string{"EdDSA"}, Audiences: []string{"https://k.test"}, Assertion: true,
-			Require: map[string][]string{"sub": {"railway-web"}}, MaxTTL: time.Hour, Map: trust.Map{Base: "two", Scopes: []string{"read:two/*"}},
+			Require: map[string][]string{"sub": {"railway-web"}}, Map: trust.Map{Base: "two", Scopes: []string{"read:two/*"}},
 		},
 	})
 	must(t, err)
