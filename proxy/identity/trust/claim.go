@@ -44,7 +44,7 @@ func parseClaim(text string) (claim, string) {
 // find gives the node of the claim, nil where the payload has none.
 func (c *claim) find(n *strictjson.Node) *strictjson.Node {
 	for _, s := range c.steps {
-		if n == nil || n.Kind != strictjson.Object {
+		if n == nil {
 			return nil
 		}
 		n = n.Get(s)

@@ -36,13 +36,10 @@ func (r *requirement) take(value string) bool {
 // matches compares segment by segment, with ":" between. A "*" in place of a segment takes any that is not empty, and
 // nothing takes more segments than it has: repo:acme/web:* does not take repo:acme/web:environment:production.
 func matches(pattern, value string) bool {
-	if pattern == value {
-		return !strings.Contains(pattern, "*")
-	}
 	for {
 		p, prest, pmore := strings.Cut(pattern, ":")
 		v, vrest, vmore := strings.Cut(value, ":")
-		if pmore != vmore || p != v && (p != "*" || v == "") || p == "*" && v == "" {
+		if pmore != vmore || p != v && p != "*" || p == "*" && v == "" {
 			return false
 		}
 		if !pmore {

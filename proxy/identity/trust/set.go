@@ -73,9 +73,6 @@ func (s *Set) join(r *Rule) Errors {
 		}
 		*f.all = cmp.Or(*f.all, f.mine)
 	}
-	if iss.Assertion != r.Assertion {
-		errs = append(errs, &Error{Key: key("issuer"), Msg: "another rule has this iss for a client with a key of its own; choose another client_id"})
-	}
 	iss.AllowPrivate = iss.AllowPrivate || r.AllowPrivate
 	for _, a := range r.Algorithms {
 		if i, ok := slices.BinarySearch(iss.Algorithms, a); !ok {
