@@ -82,10 +82,7 @@ func (b *builder) keySource(i trust.Issuer) (*keySource, error) {
 			return nil, fmt.Errorf("%s: %w", i.JWKS, err)
 		}
 	}
-	if i.Assertion { // its keys are in the file and nowhere else
-		if keys == nil {
-			return nil, errors.New("jwks: name the file with the public keys of the client")
-		}
+	if i.Assertion { // its keys are in the file, which its rule must name, and nowhere else
 		return &keySource{keys, made, func() error { return nil }}, nil
 	}
 	where, err := b.location(i, ca)

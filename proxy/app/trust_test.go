@@ -268,16 +268,44 @@ func TestUnknownKeysOfAnIssuerOverHTTP(t *testing.T) {
 	}
 }
 
-// The keys come with the configuration: nothing has to be fetched before the first read.
-func TestBundledKeysNeedNoNetwork(t *testing.T) {
+// An issuer that is down is asked again soon, and the answer says when.
+func TestIssuerThatIsDown(t *testing.T) {
 	key := oidcemu.NewKey("ES256", "1")
+	i := oidcemu.New(t, key)
+	i.SetDown(true)
+	s, _ := seeded(t, proxytest.Options{Document: believing(plainRule(i, "web"))})
+	code, which, after := get(t, s, key.Sign(plainClaims(i)), known)
+	if code != 401 || which != api.UnknownKey || after != "1" {
+		t.Errorf("got %d %s, Retry-After %q; want 401 unknown_key, 1", code, which, after)
+	}
+}
+
+// The keys come with the configuration: nothing has to be fetched before the first read, and a new file is as good as a
+// new configuration.
+func TestBundledKeysNeedNoNetwork(t *testing.T) {
+	key, next := oidcemu.NewKey("ES256", "1"), oidcemu.NewKey("ES256", "2")
 	i := oidcemu.New(t)
 	i.SetDown(true)
 	dir := t.TempDir()
 	write(t, dir, "issuer.jwks", string(oidcemu.JWKS(key)))
-	s, _ := seeded(t, proxytest.Options{Dir: dir, Document: believing(plainRule(i, "web", "      jwks: file:issuer.jwks\n"))})
+	doc := believing(plainRule(i, "web", "      jwks: file:issuer.jwks\n"))
+	s, _ := seeded(t, proxytest.Options{Dir: dir, Document: doc})
 	if code, which, _ := get(t, s, key.Sign(plainClaims(i)), known); code != 200 {
 		t.Errorf("got %d %s", code, which)
+	}
+	if code, which, _ := get(t, s, next.Sign(plainClaims(i)), known); code != 401 || which != api.UnknownKey {
+		t.Errorf("a key that is in no file: got %d %s", code, which)
+	}
+	watched := source(t, dir)
+	write(t, dir, "issuer.jwks", string(oidcemu.JWKS(key, next)))
+	if !settles(t, watched) {
+		t.Error("the file of keys is not watched")
+	}
+	if err := reload(t, s, doc); err != nil {
+		t.Fatal(err)
+	}
+	if code, which, _ := get(t, s, next.Sign(plainClaims(i)), known); code != 200 {
+		t.Errorf("a key that was added: got %d %s", code, which)
 	}
 }
 

@@ -1,13 +1,15 @@
-// Package identity says who asks: it verifies tokens and turns them into principals, and it signs access tokens.
+// Package identity says who asks: it verifies our own access tokens and the tokens of platforms that trust rules take, turns
+// them into principals, and signs access tokens.
 //
 // Its laws:
 //   - A token is read by this package's own strict parser before any library sees it. What two parsers could read in two
 //     ways (repeated names, names equal but for case, other base64 spellings, floats for integers) is refused.
-//   - Nothing in a token chooses how it is verified: iss picks the issuer by exact look-up, and that issuer's rule fixes
-//     the algorithm, the typ, the audience and the longest life. The key is the one that kid names, never one the token
-//     brings or points at.
-//   - What was not verified is an Unverified, what was is a Verified, and only Verifier.Verify makes a Verified.
-//   - A cached verification spares the signature, never the checks against the clock, and dies with its key.
+//   - Nothing in a token chooses how it is verified: iss picks the issuer by exact look-up, and that issuer's rules fix
+//     the algorithm, the typ, the audience and the longest life. The key is the one of that issuer that kid names, never one
+//     the token brings or points at.
+//   - What was not verified is an Unverified, what was is a Verified, and only this package makes one.
+//   - A cached verification spares the signature and the rules, never the checks against the clock. It dies with its key,
+//     and with the Verifier, which a change of rules replaces.
 //   - No error holds any part of a token or key.
 package identity
 

@@ -185,6 +185,7 @@ func TestPlatformTokenClaims(t *testing.T) {
 		{"life of a day", "exp", iat + 86400, nil},
 		{"life over a day", "exp", iat + 86401, identity.ErrInvalid},
 		{"life longer than a Duration", "exp", int64(253402300799), identity.ErrInvalid},
+		{"life that overflows to a third of a second", "exp", iat + 18446744074, identity.ErrInvalid},
 		{"no iat", "iat", nil, identity.ErrInvalid},
 		{"iat in the future", "iat", iat + 31, identity.ErrInvalid},
 		{"iat within the leeway", "iat", iat + 30, nil},
@@ -233,6 +234,16 @@ func TestPlatformTokenClaims(t *testing.T) {
 	if _, err := v.Verify(context.Background(), key.Sign(platformClaims())); err != nil {
 		t.Errorf("the token that the others are made from is refused: %v", err)
 	}
+}
+
+// Within the leeway of both, a token may be neither too early nor expired, and still have no time at all.
+func TestPlatformTokenThatEndsBeforeItBegins(t *testing.T) {
+	v := platformVerifier(t, newClock(), map[string]identity.KeySource{platform: newSource(t, allKeys()...)}, rule())
+	claims := with(with(platformClaims(), "exp", start.Unix()+10), "nbf", start.Unix()+10)
+	if _, err := v.Verify(context.Background(), platformKeys()["EdDSA"].Sign(claims)); !errors.Is(err, identity.ErrInvalid) {
+		t.Errorf("got %v; want ErrInvalid", err)
+	}
+	verify(t, v, platformKeys()["EdDSA"].Sign(with(claims, "nbf", start.Unix()+9)))
 }
 
 // A name twice is refused, wherever it stands: two parsers would read two tokens.

@@ -33,6 +33,7 @@ var program string
 type Provider struct {
 	Issuer string
 	Roots  *x509.CertPool // the authority of its certificate
+	CAFile string         // the same, PEM
 
 	client *http.Client
 }
@@ -49,7 +50,7 @@ func Start(t testing.TB) *Provider {
 		t.Skip("there is no node")
 	}
 	dir := t.TempDir()
-	p := &Provider{Roots: certify(t, dir)}
+	p := &Provider{Roots: certify(t, dir), CAFile: filepath.Join(dir, "cert.pem")}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.Roots}, DisableKeepAlives: true}
 	p.client = &http.Client{Timeout: 30 * time.Second, Transport: transport}
 
