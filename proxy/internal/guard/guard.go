@@ -137,7 +137,7 @@ func (g *Guard) Do(ctx context.Context, f func(context.Context) error) error {
 	if g == nil {
 		return f(ctx)
 	}
-	how, err := g.attempt(ctx, 0, f)
+	how, err := g.attempt(ctx, one{}, f)
 	if how == withheld {
 		err = fmt.Errorf("%w: %w", ErrWithheld, err)
 	}
@@ -153,8 +153,16 @@ const (
 	again                   // it did not answer and may be asked again
 )
 
+// one is what kind of an attempt is made.
+type one struct {
+	timeout time.Duration // 0: only the caller's deadline counts
+	// long: it takes many requests, and how many is not the upstream's fault. That it took too long tells nothing of the
+	// upstream's health: whoever asks for much must not have it left alone.
+	long bool
+}
+
 // attempt admits one request, makes it, and draws the breaker's conclusion.
-func (g *Guard) attempt(ctx context.Context, timeout time.Duration, f func(context.Context) error) (outcome, error) {
+func (g *Guard) attempt(ctx context.Context, what one, f func(context.Context) error) (outcome, error) {
 	if g.breaker.refuses(g.cfg.Mono()) { // before it waits for a place, and again with the place
 		g.refused.Add(1)
 		return withheld, ErrOpen
@@ -177,8 +185,8 @@ func (g *Guard) attempt(ctx context.Context, timeout time.Duration, f func(conte
 		g.breaker.leave(pass, verdict, g.cfg.Mono())
 	}()
 	g.attempts.Add(1)
-	err = call(ctx, timeout, f)
-	verdict = judge(ctx, err)
+	err = call(ctx, what.timeout, f)
+	verdict = what.judge(ctx, err)
 	if verdict != failed || pass.probe {
 		return final, err
 	}
@@ -204,14 +212,14 @@ type verdict uint8
 const (
 	failed  verdict = iota // it did not answer
 	healthy                // it answered, be it with a refusal
-	unknown                // the caller went away first
+	unknown                // the caller went away first, or asked for too much
 )
 
-func judge(ctx context.Context, err error) verdict {
+func (o one) judge(ctx context.Context, err error) verdict {
 	switch {
 	case err == nil, answered(err):
 		return healthy
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(ctx.Err(), context.Canceled), o.long && ctx.Err() != nil:
 		return unknown
 	}
 	return failed

@@ -204,6 +204,48 @@ func TestOneTryIsBounded(t *testing.T) {
 	})
 }
 
+// List is a read of many requests.
+func (f *faulty) List(ctx context.Context, _, _ string, _ int) ([]secret.Item, error) {
+	_, err := f.Read(ctx, "", secret.Current)
+	return nil, err
+}
+
+// A listing may need more time than one try of a read has. Where it needs more than its caller has, that tells nothing of
+// the upstream: callers who list large trees must not take it from those who read.
+func TestSlowListings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &faulty{takes: 9 * time.Second}
+		g := build(t, guard.Config{})
+		list := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, err := g.Lister(f).List(ctx, "", "", 1)
+			return err
+		}
+		if err := list(); err != nil || f.asked() != 1 {
+			t.Errorf("a listing of 9s: %v", err)
+		}
+		f.takes = 11 * time.Second
+		for range 10 {
+			if err := list(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a listing of 11s: %v", err)
+			}
+		}
+		if got := f.asked(); got != 10 || g.Stats().Open || g.Stats().Failures != 0 {
+			t.Errorf("asked %d times, %+v; want 10, no failure", got, g.Stats())
+		}
+		// Failures of other kinds count as those of a read do.
+		f.takes = 0
+		f.fail(5, secret.ErrUnavailable)
+		for range 2 {
+			_ = list()
+		}
+		if got := f.asked(); got != 5 || !g.Stats().Open {
+			t.Errorf("asked %d times, %+v; want 5, open", got, g.Stats())
+		}
+	})
+}
+
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &faulty{}

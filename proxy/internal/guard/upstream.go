@@ -70,7 +70,7 @@ type lister struct {
 }
 
 func (l lister) List(ctx context.Context, prefix, after string, limit int) (items []secret.Item, err error) {
-	err = l.g.Retry(ctx, func(ctx context.Context) (err error) {
+	err = l.g.walk(ctx, func(ctx context.Context) (err error) {
 		items, err = l.l.List(ctx, prefix, after, limit)
 		return err
 	})
