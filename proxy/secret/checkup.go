@@ -7,9 +7,15 @@ import (
 
 // Checker is an Upstream that can look at its own set-up, for somebody who wants to know why it does not serve.
 type Checker interface {
-	// Checkup asks the upstream what reads below these places would need: "" is all of it. It reads no secret, changes
-	// nothing but that it may log in, and puts no secret and no credential into what it returns. It honours ctx.
-	Checkup(ctx context.Context, places []string) Checkup
+	// Checkup asks the upstream what reads at these places would need. It reads no secret, changes nothing but that it may
+	// log in, and puts no secret and no credential into what it returns. It honours ctx.
+	Checkup(ctx context.Context, places []Place) Checkup
+}
+
+// Place is where a mount begins in an upstream.
+type Place struct {
+	At     string // objects below it are read; "" is all of the upstream
+	Itself bool   // the object At may be read in their stead, as one that holds fields
 }
 
 // Checkup is what a Checker found.

@@ -64,13 +64,13 @@ func (p *patient) upstream(ctx context.Context, name string) []Finding {
 }
 
 // places are where the mounts of an upstream begin.
-func (p *patient) places(upstream string) []string {
-	var at []string
+func (p *patient) places(upstream string) []secret.Place {
+	var all []secret.Place
 	for _, m := range p.Mounts {
-		if m.Upstream == upstream {
-			at = append(at, m.At)
+		if place := (secret.Place{At: m.At, Itself: m.Layout == "fields"}); m.Upstream == upstream && !slices.Contains(all, place) {
+			all = append(all, place)
 		}
 	}
-	slices.Sort(at)
-	return slices.Compact(at)
+	slices.SortFunc(all, func(a, b secret.Place) int { return strings.Compare(a.At, b.At) })
+	return all
 }

@@ -167,6 +167,8 @@ func (a *answer) checkLogin() error {
 		return fmt.Errorf("%w: a login without an answer", ErrMalformed)
 	case err == nil, errors.Is(err, secret.ErrThrottled), a.status >= 500:
 		return err
+	case a.status == http.StatusNotFound:
+		return fmt.Errorf("%w: %w", ErrLogin, ErrNoRoute)
 	default:
 		return fmt.Errorf("%w: it answered %d", ErrLogin, a.status)
 	}

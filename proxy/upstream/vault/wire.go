@@ -54,6 +54,7 @@ type request struct {
 	query  string
 	body   []byte
 	header http.Header // credentials
+	server bool        // it is about the server: a namespace would not answer it
 }
 
 // send makes a request and reads its answer, which the caller wipes.
@@ -108,7 +109,7 @@ func (w *wire) request(ctx context.Context, r request) (*http.Request, *upload, 
 	}
 	req.Header.Set("User-Agent", "keyhole")
 	req.Header.Set("X-Vault-Request", "true") // a server may ask for it, against forged requests
-	if w.namespace != "" {
+	if w.namespace != "" && !r.server {
 		req.Header.Set("X-Vault-Namespace", w.namespace)
 	}
 	if r.body == nil {
