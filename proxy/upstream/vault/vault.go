@@ -121,6 +121,7 @@ type engine struct {
 	tokens *keeper // nil: every request carries the login
 	login  Login
 	mount  string
+	final  bool // a refusal is believed without a new login
 }
 
 // path names a resource of the engine: part is "" in version 1, and "data", "metadata" or "destroy" in version 2. A name
