@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/cache"
 	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
@@ -68,6 +69,8 @@ type mount struct {
 	log     *slog.Logger
 	older   atomic.Uint64 // refreshes that came back with an older version twice
 
+	complaint complaint
+
 	deleter   secret.Deleter   // nil where the upstream deletes nothing
 	versioner secret.Versioner // nil where the upstream does not tell its versions
 }
@@ -78,7 +81,7 @@ type mountTable struct {
 	all    []*mount
 }
 
-func newMountTable(mounts []Mount, values *cache.Cache, log *slog.Logger) (*mountTable, error) {
+func newMountTable(mounts []Mount, values *cache.Cache, mono func() time.Duration, log *slog.Logger) (*mountTable, error) {
 	t := &mountTable{byPath: make(map[string]*mount, len(mounts))}
 	for _, m := range mounts {
 		if m.Upstream == nil || m.UpstreamName == "" {
@@ -93,7 +96,7 @@ func newMountTable(mounts []Mount, values *cache.Cache, log *slog.Logger) (*moun
 		if t.byPath[m.Path.String()] != nil {
 			return nil, fmt.Errorf("mount %q is defined twice", m.Path)
 		}
-		e := &mount{Mount: m, cache: values, log: log}
+		e := &mount{Mount: m, cache: values, log: log, complaint: complaint{mono: mono}}
 		e.load = e.refresh
 		e.reader = m.Guard.Reader(m.Upstream)
 		if w, ok := m.Upstream.(secret.Writer); ok {

@@ -13,6 +13,7 @@ import (
 // is believed about values, and it may have been restored from a backup.
 func (m *mount) refresh(ctx context.Context, k cache.Key) (*secret.Secret, error) {
 	s, err := m.read(ctx, k)
+	m.complaint.about(ctx, m, k, err)
 	if err == nil && m.poller != nil {
 		m.poller.watch(k)
 	}
