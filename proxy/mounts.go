@@ -58,6 +58,7 @@ type LabelRule struct {
 type mount struct {
 	Mount
 	reader  guard.Reader
+	part    guard.Reader           // reader for listings
 	writer  secret.Writer          // nil where the upstream takes no writes
 	lister  secret.Lister          // nil where the upstream cannot list
 	ordered secret.OrderedVersions // nil where versions do not tell which is newer
@@ -98,7 +99,7 @@ func newMountTable(mounts []Mount, values *cache.Cache, mono func() time.Duratio
 		}
 		e := &mount{Mount: m, cache: values, log: log, complaint: complaint{mono: mono}}
 		e.load = e.refresh
-		e.reader = m.Guard.Reader(m.Upstream)
+		e.reader, e.part = m.Guard.Reader(m.Upstream), m.Guard.Part(m.Upstream)
 		if w, ok := m.Upstream.(secret.Writer); ok {
 			e.writer = m.Guard.Writer(w)
 		}

@@ -156,8 +156,8 @@ const (
 // one is what kind of an attempt is made.
 type one struct {
 	timeout time.Duration // 0: only the caller's deadline counts
-	// long: it takes many requests, and how many is not the upstream's fault. That it took too long tells nothing of the
-	// upstream's health: whoever asks for much must not have it left alone.
+	// long: it takes many requests, or is one of them, and how many is not the upstream's fault. That the caller's
+	// deadline comes first tells nothing of the upstream's health: whoever asks for much must not have it left alone.
 	long bool
 }
 

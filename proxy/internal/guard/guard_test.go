@@ -246,6 +246,38 @@ func TestSlowListings(t *testing.T) {
 	})
 }
 
+// Parts of a listing end with it; one that is silent by itself counts all the same.
+func TestPartsOfListings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &faulty{takes: 3 * time.Second}
+		g := build(t, guard.Config{})
+		part := func(left time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), left)
+			defer cancel()
+			if _, err := g.Part(f).Read(ctx, "x", secret.Current); err == nil {
+				t.Error("a read of 3s or more ended in less")
+			}
+		}
+		for range 10 {
+			part(2 * time.Second)
+		}
+		if got := f.asked(); got != 10 || g.Stats().Failures != 0 {
+			t.Errorf("asked %d times, %+v; want 10, no failure", got, g.Stats())
+		}
+		f.takes = time.Hour
+		for range 3 {
+			part(10 * time.Second)
+		}
+		if got := g.Stats(); !got.Open || got.Failures < 5 {
+			t.Errorf("%+v, want it open after 5 failures", got)
+		}
+		f.takes = 0
+		if _, err := (*guard.Guard)(nil).Part(f).Read(t.Context(), "x", secret.Current); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &faulty{}

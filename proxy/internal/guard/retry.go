@@ -26,6 +26,11 @@ func (g *Guard) walk(ctx context.Context, f func(context.Context) error) error {
 	return g.retry(ctx, one{long: true}, f)
 }
 
+// part is Retry for one read of many that share the caller's deadline.
+func (g *Guard) part(ctx context.Context, f func(context.Context) error) error {
+	return g.retry(ctx, one{timeout: g.cfg.Timeout, long: true}, f)
+}
+
 func (g *Guard) retry(ctx context.Context, what one, f func(context.Context) error) error {
 	g.budget.read(g.cfg.Mono())
 	var last error
