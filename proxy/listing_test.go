@@ -13,6 +13,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/cache"
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
@@ -260,6 +261,42 @@ func TestListOfASilentUpstream(t *testing.T) {
 		_, err := h.List(context.Background(), h.call(t, "list:**"), proxy.ListRequest{Limit: 10})
 		if got := codeOf(t, err); got != api.UpstreamTimeout {
 			t.Errorf("got %q, want upstream_timeout", got)
+		}
+	})
+}
+
+// slow is a shelf of one object that takes three seconds to read.
+type slow struct{ book }
+
+func (s *slow) Read(ctx context.Context, name string, v secret.Version) (*secret.Secret, error) {
+	select {
+	case <-time.After(3 * time.Second):
+		return s.book.Read(ctx, name, v)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Who lists more than there is time for takes nothing from those who read.
+func TestListingThatTakesTooLongIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &slow{book{secrets: map[string]*secret.Secret{}}}
+		for i := range 4 {
+			name := fmt.Sprintf("a/ENV%d", i)
+			up.names = append(up.names, name)
+			up.secrets[name] = text(`{"KEY":"` + canary + `"}`)
+		}
+		h := newHarness(t, mounted(t, up, func(m *proxy.Mount) {
+			g, err := guard.New(guard.Config{Failures: 1})
+			must(t, err)
+			m.Layout, m.Guard = proxy.Fields, g
+		}))
+		c := h.call(t, "read:one/** list:one/**")
+		if _, code := h.list(t, c, proxy.ListRequest{}); code != api.UpstreamTimeout {
+			t.Errorf("a listing of 12s: got %q, want upstream_timeout", code)
+		}
+		if v, code := h.read(t, c, "one/ENV0/KEY"); v != canary {
+			t.Errorf("afterwards a read: got %q", code)
 		}
 	})
 }
