@@ -9,6 +9,7 @@
 //   - After a number of failures in a row the upstream is left alone for a while; then one request tries, and only if
 //     that is answered do the others follow.
 //   - "No such secret", "denied" and the like are answers. They count for the upstream's health and are not tried again.
+//   - What counts is requests: the failure of one that many reads waited for is one failure (Shared).
 package guard
 
 import (
@@ -178,9 +179,11 @@ func (g *Guard) attempt(ctx context.Context, timeout time.Duration, f func(conte
 	}()
 	g.attempts.Add(1)
 	err = call(ctx, timeout, f)
-	verdict = judge(ctx, err)
-	if verdict != failed || pass.probe {
+	switch verdict = judge(ctx, err); {
+	case verdict != failed, pass.probe:
 		return final, err
+	case !uncounted(err):
+		verdict = unknown
 	}
 	return again, err
 }
@@ -204,7 +207,7 @@ type verdict uint8
 const (
 	failed  verdict = iota // it did not answer
 	healthy                // it answered, be it with a refusal
-	unknown                // the caller went away first
+	unknown                // the caller went away first, or another has told
 )
 
 func judge(ctx context.Context, err error) verdict {

@@ -29,6 +29,7 @@ var layout = map[string][]string{
 
 	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*"}),
 	"proxy/internal/jsonfields": join(vocabulary, []string{"internal/*"}),
+	"proxy/internal/batch":      join(vocabulary, []string{"proxy/internal/guard"}),
 
 	"proxy/identity":        join(vocabulary, helpers),
 	"proxy/audit":           join(vocabulary, helpers),
