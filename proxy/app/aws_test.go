@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -100,6 +102,25 @@ func TestMountsHaveCredentialsOfTheirOwn(t *testing.T) {
 			t.Errorf("a mount with a role called %+v", c)
 		}
 	}
+}
+
+// Secrets that AWS has and cannot give, such as for their key is disabled, do not make an outage: the others are read.
+func TestASecretThatCannotBeDecryptedHidesNoOther(t *testing.T) {
+	s, emu, token := aws(t, full.Drivers(), keysInEnv)
+	emu.Interpose(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || !strings.Contains(string(body), "blue-2") {
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"__type":"DecryptionFailure","Message":"Secrets Manager can't decrypt the protected secret text using the provided KMS key."}`)
+		return true
+	})
+	for range 7 { // enough for an upstream that fails to be left alone
+		wantRead(t, s, token, "blue/blue-2", 502, "upstream_error")
+	}
+	wantRead(t, s, token, "blue/blue", 200, `"value":"of blue"`)
 }
 
 func TestAWSLayoutsAndPlaces(t *testing.T) {

@@ -223,7 +223,7 @@ func judge(ctx context.Context, err error) verdict {
 func answered(err error) bool {
 	for _, is := range []error{
 		secret.ErrNotFound, secret.ErrDenied, secret.ErrConflict, secret.ErrTooLarge, secret.ErrInvalidSecret, secret.ErrUnsupported,
-		secret.ErrLeased,
+		secret.ErrLeased, secret.ErrUnreadable,
 	} {
 		if errors.Is(err, is) {
 			return !errors.Is(err, secret.ErrUnavailable)

@@ -3,8 +3,8 @@
 // Its laws:
 //   - A name is that of a secret, or the ARN of one, whose region is then asked. SecretString and SecretBinary are the
 //     value, byte for byte.
-//   - A version is named by its id; a shorter name is taken for a staging label. Current is AWSCURRENT, Previous is
-//     AWSPREVIOUS: both are what Secrets Manager says, not what was written last.
+//   - A version is named by its id; a name too short or too long for one is taken for a staging label. Current is
+//     AWSCURRENT, Previous is AWSPREVIOUS: both are what Secrets Manager says, not what was written last.
 //   - Reads of current versions that are wanted at the same time are one call of BatchGetSecretValue. Where that is not
 //     allowed, each is a GetSecretValue.
 //   - Nothing is written: Secrets Manager cannot compare and set, and rotation is its own.
@@ -36,7 +36,8 @@ const (
 	maxOne     = 4 << 20  // bytes of an answer with one secret
 	maxMany    = 16 << 20 // bytes of an answer with maxBatch secrets
 	maxTold    = 4 << 20  // bytes of an answer without values
-	minIDBytes = 32       // of a version id
+	minIDBytes = 32       // of a version id,
+	maxIDBytes = 64       // which is at most that long
 	pageSize   = 100      // entries of one page
 )
 
@@ -109,7 +110,7 @@ func (m *Manager) one(ctx context.Context, name string, v secret.Version) (*secr
 		body = append(body, `,"VersionStage":"AWSCURRENT"}`...)
 	case v == secret.Previous:
 		body = append(body, `,"VersionStage":"AWSPREVIOUS"}`...)
-	case len(v) >= minIDBytes:
+	case minIDBytes <= len(v) && len(v) <= maxIDBytes:
 		body = append(jsontext.AppendString(append(body, `,"VersionId":`...), string(v)), '}')
 	default:
 		body = append(jsontext.AppendString(append(body, `,"VersionStage":`...), string(v)), '}')

@@ -161,6 +161,14 @@ func TestLabels(t *testing.T) {
 	wantValue(t, m, "web/A", secret.Previous, "two")
 	wantValue(t, m, "web/A", "AWSPENDING", "two")
 	wantValue(t, m, "web/A", two, "two")
+	long := strings.Repeat("blue-", 13) // too long for an id
+	emu.LabelSecret(awsemu.Region, "web/A", string(one), long)
+	wantValue(t, m, "web/A", secret.Version(long), "one")
+	for _, none := range []secret.Version{"x", secret.Version(strings.Repeat("x", 64)), secret.Version(strings.Repeat("x", 128))} {
+		if _, err := m.Read(t.Context(), "web/A", none); !errors.Is(err, secret.ErrNotFound) {
+			t.Errorf("version %s: got %v", none, err)
+		}
+	}
 	got, err := m.Versions(t.Context(), "web/A")
 	if err != nil || len(got) != 2 || got[0].Version != one || got[0].State != secret.StateCurrent || got[1].State != secret.StatePrevious {
 		t.Errorf("got %+v, %v", got, err)
