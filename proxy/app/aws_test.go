@@ -2,18 +2,25 @@ package app_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 const roles = "arn:aws:iam::" + awsemu.Account + ":role/"
@@ -174,5 +181,56 @@ func TestWhereAWSCredentialsComeFrom(t *testing.T) {
 			s, _, token := aws(t, tt.drivers, tt.env)
 			wantRead(t, s, token, "env/prod/DB_URL", tt.code, tt.want)
 		})
+	}
+}
+
+// A login that hangs ends with the one who wanted it: the next logs in anew, and is answered.
+func TestALoginThatHangsHoldsUpNoOther(t *testing.T) {
+	emu, url := awsemu.Start(t)
+	text := "of all"
+	emu.PutSecret(awsemu.Region, "web/A", &text, nil)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("jwt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": url, "AWS_ENDPOINT_URL_STS": url, "AWS_REGION": awsemu.Region, "AWS_WEB_IDENTITY_TOKEN_FILE": token, "AWS_ROLE_ARN": roles + "pod",
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": token + "x", "AWS_SHARED_CREDENTIALS_FILE": token + "x",
+	} {
+		t.Setenv(name, value)
+	}
+	u, err := full.Drivers().Upstreams["secretsmanager"](app.Env{Getenv: os.Getenv, Wall: time.Now}, config.Upstream{Type: "secretsmanager", AWS: &config.AWS{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = u.Close() }()
+	ctx, leave := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	var hung atomic.Bool
+	emu.Interpose(func(w http.ResponseWriter, r *http.Request, action string) bool {
+		if action != "sts:AssumeRoleWithWebIdentity" {
+			return false
+		}
+		if hung.CompareAndSwap(false, true) {
+			leave()
+			select {
+			case <-over:
+			case <-r.Context().Done():
+			}
+		}
+		_, _ = fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>%s</AccessKeyId>`+
+			`<SecretAccessKey>%s</SecretAccessKey><Expiration>%s</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`,
+			awsemu.AccessKey, awsemu.SecretKey, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+		return true
+	})
+	defer close(over)
+	if _, err := u.Read(ctx, "web/A", secret.Current); !errors.Is(err, context.Canceled) {
+		t.Errorf("who left: got %v", err)
+	}
+	patient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	s, err := u.Read(patient, "web/A", secret.Current)
+	if err != nil || string(s.Value.Reveal()) != text {
+		t.Errorf("the next: got %v", err)
 	}
 }

@@ -133,9 +133,6 @@ func (k *keeper) fly(ctx context.Context, f *flight) {
 		close(f.done)
 	}()
 	since := k.wall()
-	if i, ok := k.provider.(interface{ Invalidate() }); ok {
-		i.Invalidate() // a cache of its own: it is asked only for what this one lacks
-	}
 	creds, err := k.provider.Retrieve(ctx)
 	switch done := contextError(ctx); {
 	case err == nil && creds.HasKeys():

@@ -70,8 +70,8 @@ var walls = map[string][]string{
 	"github.com/oklog/ulid/v2":           {"proxy", "proxy/*"},
 	"github.com/aws/aws-lambda-go":       {"functions/*"},
 
-	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson"}, // signer and credential interfaces; no service clients
-	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},         // the default credential chain
+	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson", "proxy/app/full"}, // signer and credential interfaces; no service clients
+	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},                           // the default credential chain
 
 	"go.etcd.io/bbolt":       {"proxy/upstream/embedded", "proxy/state/boltstore"},
 	"go.yaml.in/yaml/v3":     {"proxy/app/yamlconf"},
