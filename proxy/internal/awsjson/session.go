@@ -14,7 +14,8 @@ import (
 const (
 	// renewAhead is how long before its end a session is renewed.
 	renewAhead = 5 * time.Minute
-	// renewPause is how long a session that cannot be renewed, but lives, is used before that is tried again.
+	// renewPause is how long a session that nears its end is used before others are asked for again: after that failed, or
+	// brought some that near their end as well, which is what some sources have until shortly before.
 	renewPause = 5 * time.Second
 	// refusalHolds is how long after new credentials a refusal is final without others. A caller who keeps asking for
 	// what we may not read must not make a login of each question.
@@ -105,8 +106,8 @@ func (k *keeper) need(ctx context.Context, missing func(*session, time.Time) boo
 		case <-ctx.Done():
 			return nil, contextError(ctx)
 		}
-		if f.err != nil && !f.gone {
-			return nil, f.err
+		if !f.gone {
+			return f.s, f.err
 		}
 	}
 }
@@ -127,8 +128,8 @@ func (k *keeper) fly(ctx context.Context, f *flight) {
 		case f.err == nil:
 			f.err = fmt.Errorf("%w: fetching them came to nothing", ErrLogin) // a panic of the provider
 		}
-		if f.err != nil {
-			k.pause = k.wall().Add(renewPause)
+		if now := k.wall(); f.err != nil || !f.s.fresh(now) {
+			k.pause = now.Add(renewPause)
 		}
 		close(f.done)
 	}()
