@@ -26,7 +26,7 @@ import (
 const roles = "arn:aws:iam::" + awsemu.Account + ":role/"
 
 // awsDocument has two teams with roles of their own on one upstream, one whose role cannot be assumed, an environment in one
-// object, and a shared parameter of another region.
+// object, a shared parameter of another region, and secrets by ARNs: those below one, and one by its complete one.
 const awsDocument = `version: 1
 listen: {native: "127.0.0.1:0", admin: "127.0.0.1:0"}
 identity:
@@ -45,6 +45,8 @@ mounts:
   - {path: broken, upstream: sm, at: teams, assume_role: {arn: "` + roles + `none"}}
   - {path: env, upstream: sm, at: environments, layout: fields}
   - {path: shared, upstream: ssm, at: "arn:aws:ssm:us-east-2:` + awsemu.Account + `:parameter/shared"}
+  - {path: arns, upstream: sm, at: "arn:aws:secretsmanager:eu-west-1:` + awsemu.Account + `:secret:teams"}
+  - {path: whole, upstream: sm, at: "arn:aws:secretsmanager:eu-west-1:` + awsemu.Account + `:secret:teams/red-000001"}
 `
 
 // aws runs a server on an emulator, with these drivers and this environment.
@@ -137,6 +139,9 @@ func TestAWSLayoutsAndPlaces(t *testing.T) {
 	wantRead(t, s, token, "env/prod/NONE", 404, "not_found")
 	wantRead(t, s, token, "shared/KEY", 200, `"value":"of all"`)
 	wantRead(t, s, token, "shared/NONE", 404, "not_found")
+	wantRead(t, s, token, "arns/blue", 200, `"value":"of blue"`)
+	wantRead(t, s, token, "arns/blue-000003", 404, "not_found") // no second name
+	wantRead(t, s, token, "whole", 200, `"value":"of red"`)
 	for _, c := range emu.Calls() {
 		if c.Action == "ssm:GetParameter" && c.Region != "us-east-2" {
 			t.Errorf("called %+v, want the region of the ARN", c)

@@ -3,6 +3,8 @@
 // Its laws:
 //   - A name is that of a secret, or the ARN of one, whose region is then asked. SecretString and SecretBinary are the
 //     value, byte for byte.
+//   - A secret has one name below an ARN: its own. Its complete ARN, with six random characters at the end, would be a
+//     second one past the rules for the first, and is taken only where a mount stands at it.
 //   - A version is named by its id; a name too short or too long for one is taken for a staging label. Current is
 //     AWSCURRENT, Previous is AWSPREVIOUS: both are what Secrets Manager says, not what was written last.
 //   - Reads of current versions that are wanted at the same time are one call of BatchGetSecretValue. Where that is not
@@ -19,6 +21,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,10 +52,12 @@ type Manager struct {
 	client *awsjson.Client
 	batch  *batch.Batch
 	lister awsjson.Lister
+
+	complete []string // ARNs
 }
 
-// New returns an upstream.
-func New(c Config) (*Manager, error) {
+// New returns an upstream. complete is the ARNs that may be read as they are, with their random end.
+func New(c Config, complete ...string) (*Manager, error) {
 	c.Service = awsjson.Service{Name: "secretsmanager", Target: "secretsmanager."}
 	if c.Wall == nil {
 		c.Wall = time.Now
@@ -61,7 +66,7 @@ func New(c Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{client: client}
+	m := &Manager{client: client, complete: complete}
 	m.lister.Wall, m.lister.Fetch = c.Wall, m.fetch
 	m.batch, err = batch.New(batch.Config{
 		Most: maxBatch, Wait: batchWait, Many: m.many, Refused: awsjson.Refused, Wall: c.Wall,
@@ -120,8 +125,28 @@ func (m *Manager) one(ctx context.Context, name string, v secret.Version) (*secr
 		return nil, err
 	}
 	defer root.Wipe()
+	if err := m.meant(name, root); err != nil {
+		return nil, err
+	}
 	_, s, err := decode(root)
 	return s, err
+}
+
+// meant makes sure that an answer is about the secret with that name, and not one that Secrets Manager finds by it too.
+func (m *Manager) meant(name string, answer *strictjson.Node) error {
+	if slices.Contains(m.complete, name) {
+		return nil
+	}
+	if a, ok := awsjson.ParseARN(name); ok {
+		name = strings.TrimPrefix(a.Resource, "secret:")
+	}
+	switch told, err := awsjson.Text(answer, "Name"); {
+	case err != nil:
+		return err
+	case told != name:
+		return fmt.Errorf("%w: what is found has another name", secret.ErrNotFound)
+	}
+	return nil
 }
 
 // many is a BatchGetSecretValue, and as many more as it takes for what did not fit into the first answer.
