@@ -18,7 +18,8 @@ const (
 	// brought some that near their end as well, which is what some sources have until shortly before.
 	renewPause = 5 * time.Second
 	// refusalHolds is how long after new credentials a refusal is final without others. A caller who keeps asking for
-	// what we may not read must not make a login of each question.
+	// what we may not read must not make a login of each question, nor where no login helps, as in a region that the
+	// account has not enabled.
 	refusalHolds = time.Minute
 )
 
@@ -52,6 +53,7 @@ type keeper struct {
 	now    *session
 	flight *flight   // a fetch that is under way
 	pause  time.Time // do not try to renew before
+	vain   *session  // was got in place of one that was not taken, and was not taken either
 }
 
 // flight is one fetch. s and err are set when done is closed; gone means that whoever made it went away.
@@ -70,10 +72,20 @@ func (k *keeper) get(ctx context.Context) (*session, error) {
 // renew returns other credentials than those that AWS did not take, or the same where there are no others. denied means
 // that AWS knew them, and refused what was asked.
 func (k *keeper) renew(ctx context.Context, refused *session, denied bool) (*session, error) {
-	if denied && refused.young(k.wall()) {
+	k.mu.Lock()
+	vain := k.vain == refused
+	k.mu.Unlock()
+	if (denied || vain) && refused.young(k.wall()) {
 		return refused, nil
 	}
 	return k.need(ctx, func(s *session, now time.Time) bool { return s == nil || s == refused || !s.alive(now) })
+}
+
+// inVain says of new credentials that AWS takes them no more than those before: it is not the credentials.
+func (k *keeper) inVain(s *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.vain = s
 }
 
 // need returns a session for which missing is false, fetching one if there is none.

@@ -3,6 +3,8 @@ package awsjson_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +17,37 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
+
+// Where AWS takes no credentials, new ones are not got for each call.
+func TestLoginsInVain(t *testing.T) {
+	c, emu, at := open(t, roles(awsjson.Role{ARN: base}))
+	emu.Interpose(func(w http.ResponseWriter, _ *http.Request, action string) bool {
+		if action == "sts:AssumeRole" {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"__type":"UnrecognizedClientException"}`)
+		return true
+	})
+	for _, want := range []string{"sts:AssumeRole sts:AssumeRole", "", ""} {
+		if err := read(t.Context(), c); !errors.Is(err, awsjson.ErrLogin) {
+			t.Errorf("got %v", err)
+		}
+		if got := actions(emu); got != want {
+			t.Errorf("called %q, want %q", got, want)
+		}
+	}
+	emu.Interpose(nil)
+	if err := read(t.Context(), c); err != nil {
+		t.Errorf("when they are taken again: %v", err)
+	}
+	actions(emu)
+	emu.ExpireSessions()
+	at.pass(time.Minute)
+	if err := read(t.Context(), c); err != nil || actions(emu) != "sts:AssumeRole ssm:GetParameter" {
+		t.Errorf("after a minute: %v", err)
+	}
+}
 
 // source gives credentials that end after life, and counts how often it is asked.
 type source struct {
