@@ -29,6 +29,7 @@ import (
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/internal/awsjson"
 	"github.com/keyhole-edge/keyhole/proxy/internal/batch"
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -171,15 +172,24 @@ func (m *Manager) many(ctx context.Context, names []string) (map[string]batch.Re
 			root.Wipe()
 		}
 		if err != nil {
-			for _, r := range out {
-				if r.Secret != nil {
-					r.Secret.Wipe()
-				}
-			}
-			return nil, err
+			return partly(names, out, err)
 		}
 		if next == "" {
 			break
+		}
+	}
+	return out, nil
+}
+
+// partly is what a batch comes to that failed after the first of its answers: what they told holds, and the rest failed.
+func partly(names []string, out map[string]batch.Result, err error) (map[string]batch.Result, error) {
+	if len(out) == 0 {
+		return nil, err
+	}
+	err = guard.Shared(err)
+	for _, name := range names {
+		if _, told := out[name]; !told && !awsjson.Refused(err) {
+			out[name] = batch.Result{Err: err}
 		}
 	}
 	return out, nil

@@ -1,6 +1,8 @@
 package secretsmanager_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -147,6 +149,59 @@ func TestErrorsInABatchAreAskedForAgain(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
+	}
+}
+
+// What the first answer of a batch told holds, though the next does not come.
+func TestABatchThatFailsHalfWay(t *testing.T) {
+	m, emu := opened(t)
+	names := make([]string, 12)
+	for i := range names {
+		names[i] = fmt.Sprintf("web/%d", i)
+		put(emu, names[i], []byte("x"))
+	}
+	put(emu, "first", []byte("x"))
+	wantValue(t, m, "first", secret.Current, "x") // logs in
+	emu.SetBatchPage(2)
+	var mu sync.Mutex
+	told := map[string]bool{} // by the first of several answers
+	emu.Interpose(func(w http.ResponseWriter, r *http.Request, action string) bool {
+		body, err := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		var in struct {
+			SecretIdList []string
+			NextToken    string
+		}
+		if err != nil || action != "secretsmanager:BatchGetSecretValue" || json.Unmarshal(body, &in) != nil {
+			return false
+		}
+		if in.NextToken != "" {
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, name := range in.SecretIdList[:2] {
+			told[name] = told[name] || len(in.SecretIdList) > 2
+		}
+		return false
+	})
+	for more := true; more; {
+		var all sync.WaitGroup
+		errs := make([]error, len(names))
+		for i, name := range names {
+			all.Go(func() { _, errs[i] = m.Read(t.Context(), name, secret.Current) })
+		}
+		all.Wait()
+		for i, name := range names {
+			if told[name] && errs[i] != nil {
+				t.Errorf("%s was told: got %v", name, errs[i])
+			} else if errs[i] != nil && !errors.Is(errs[i], secret.ErrUnavailable) {
+				t.Errorf("%s: got %v", name, errs[i])
+			}
+			more = more && !told[name]
+		}
+		clear(told)
 	}
 }
 
