@@ -19,6 +19,10 @@ var (
 	ErrThrottled = errors.New("upstream throttled")
 	// ErrUnavailable: the upstream could not be reached or failed; trying again may help.
 	ErrUnavailable = errors.New("upstream unavailable")
+	// ErrUnreadable: the upstream answered that it cannot or will not read this one secret, such as when the key that
+	// encrypts it is disabled. For whoever asks it is a failure, past which a cached value may be served; it tells nothing
+	// about other secrets.
+	ErrUnreadable = errors.New("upstream cannot read the secret")
 	// ErrTimeout: the upstream did not answer within the deadline.
 	ErrTimeout = errors.New("upstream timed out")
 	// ErrConflict: Write.IfVersion does not name the current version.

@@ -180,6 +180,12 @@ func TestProblems(t *testing.T) {
 			`k.yaml:9:30: mounts[0].labels.classification: want one of public, internal, confidential, restricted, not "secret"`,
 			`k.yaml:11:38: labels[0].set.classification: want one of public, internal, confidential, restricted, not "restriced"; did you mean "restricted"?`,
 		}},
+		{"the ARN of another service", base + "upstreams: {sm: {type: secretsmanager}, ssm: {type: parameterstore}}\nmounts:\n" +
+			"  - {path: a, upstream: sm, at: \"arn:aws:ssm:eu-west-1:1:parameter/a\"}\n  - {path: b, upstream: ssm, at: \"arn:aws:ssm::1:parameter/a\"}\n" +
+			"  - {path: c, upstream: sm, at: \"arn:aws:secretsmanager:eu-west-1:1:secret:a-AbCdEf\"}\n  - {path: d, upstream: ssm, at: \"arn:aws:ssm:eu-west-1:1:parameter/a\"}\n", []string{
+			`k.yaml:7:33: mounts[0].at: is no ARN of sm, which begins arn:aws:secretsmanager:REGION:ACCOUNT:secret:`,
+			`k.yaml:8:34: mounts[1].at: is no ARN of ssm, which begins arn:aws:ssm:REGION:ACCOUNT:parameter/`,
+		}},
 		{"a role where there is no AWS", mount + "    assume_role: {arn: \"arn:aws:iam::1:role/x\"}\n  - {path: b, upstream: local, assume_role: {external_id: e}}\n", []string{
 			`k.yaml:9:18: mounts[0].assume_role: is for AWS upstreams; local is of type embedded`,
 			`k.yaml:10:45: mounts[1].assume_role.arn: is needed with external_id`,

@@ -115,8 +115,10 @@ type AWS struct {
 	Endpoint string         `key:"endpoint" format:"url" doc:"Endpoint to use in place of AWS's own, and of AWS_ENDPOINT_URL in the environment."`
 	Limits   UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
 
-	// Assume is the role of the mount that an instance of the upstream is for. It is no part of the document.
+	// Assume is the role of the mount that an instance of the upstream is for, and Places the ARNs that mounts of the
+	// upstream stand at. They are no part of the document.
 	Assume *AssumeRole
+	Places []string
 }
 
 // Mount serves the paths under Path from an upstream. Its name is its path.

@@ -27,7 +27,7 @@ func SecretsManager(base AWSBase) func(app.Env, config.Upstream) (secret.Upstrea
 		if err != nil {
 			return nil, err
 		}
-		return secretsmanager.New(c)
+		return secretsmanager.New(c, u.AWS.Places...)
 	}
 }
 

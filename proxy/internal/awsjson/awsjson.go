@@ -53,7 +53,7 @@ type Config struct {
 	Endpoint, STSEndpoint string
 	// CA is the authorities that may have signed the certificates of the endpoints, PEM; empty means those of the system.
 	CA []byte
-	// Credentials is who we are to begin with; Roles are assumed one after another.
+	// Credentials is who we are to begin with, asked for each login: it should keep none. Roles are assumed one after another.
 	Credentials Provider
 	Roles       []Role
 	// Wall signs and measures the age of sessions; nil is time.Now.

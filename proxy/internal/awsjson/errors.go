@@ -24,8 +24,8 @@ var (
 	// ErrMalformed: an answer is not what AWS answers, such as the page of a gateway, or one that is cut short. Check the
 	// endpoint. It is a kind of secret.ErrUnavailable.
 	ErrMalformed = fmt.Errorf("%w: the answer is not one of AWS", secret.ErrUnavailable)
-	// ErrRequest: AWS does not accept the request as a whole. It is a kind of secret.ErrUnavailable.
-	ErrRequest = fmt.Errorf("%w: it does not accept the request", secret.ErrUnavailable)
+	// ErrRequest: AWS does not accept the request as a whole, for what stands in it. It is a kind of secret.ErrUnreadable.
+	ErrRequest = fmt.Errorf("%w: it does not accept the request", secret.ErrUnreadable)
 	// ErrClosed: Close was called. It is a kind of secret.ErrUnavailable.
 	ErrClosed = fmt.Errorf("%w: closed", secret.ErrUnavailable)
 )
@@ -46,6 +46,7 @@ func Explain(code, message string) error {
 		if strings.Contains(message, "marked for deletion") || strings.Contains(message, "scheduled for deletion") {
 			return fmt.Errorf("%w: it is to be deleted", secret.ErrNotFound)
 		}
+		return fmt.Errorf("%w (%s)", ErrRequest, word(code))
 	case "AccessDenied", "KMSAccessDenied", "NotAuthorized", "UnauthorizedOperation":
 		return fmt.Errorf("%w (%s)", secret.ErrDenied, word(code))
 	case "Throttling", "Throttled", "RequestThrottled", "TooManyRequests", "RequestLimitExceeded", "SlowDown":
@@ -54,7 +55,7 @@ func Explain(code, message string) error {
 		"TokenRefreshRequired", "IncompleteSignature", "MissingAuthenticationToken", "SignatureDoesNotMatch", "InvalidSignature", "AuthFailure":
 		return fmt.Errorf("%w are not taken (%s)", ErrLogin, word(code))
 	case "DecryptionFailure", "InvalidKeyId", "KMSDisabled", "KMSInvalidState", "KMSNotFound":
-		return fmt.Errorf("%w: it cannot decrypt the secret; look at the state of its KMS key (%s)", secret.ErrUnavailable, word(code))
+		return fmt.Errorf("%w: it cannot decrypt it; look at the state of its KMS key (%s)", secret.ErrUnreadable, word(code))
 	case "Validation", "InvalidParameter", "InvalidParameterValue", "SerializationException", "ValidationError":
 		return fmt.Errorf("%w (%s)", ErrRequest, word(code))
 	}

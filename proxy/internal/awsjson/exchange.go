@@ -56,7 +56,11 @@ func (c caller) exchange(ctx context.Context, k *keeper, x exchange, explain exp
 	case same(renewed.creds, s.creds):
 		return nil, err
 	}
-	return c.try(ctx, renewed.creds, x, explain)
+	a, err = c.try(ctx, renewed.creds, x, explain)
+	if errors.Is(err, ErrLogin) {
+		k.inVain(renewed)
+	}
+	return a, err
 }
 
 func same(a, b aws.Credentials) bool {

@@ -14,10 +14,12 @@ import (
 const (
 	// renewAhead is how long before its end a session is renewed.
 	renewAhead = 5 * time.Minute
-	// renewPause is how long a session that cannot be renewed, but lives, is used before that is tried again.
+	// renewPause is how long a session that nears its end is used before others are asked for again: after that failed, or
+	// brought some that near their end as well, which is what some sources have until shortly before.
 	renewPause = 5 * time.Second
 	// refusalHolds is how long after new credentials a refusal is final without others. A caller who keeps asking for
-	// what we may not read must not make a login of each question.
+	// what we may not read must not make a login of each question, nor where no login helps, as in a region that the
+	// account has not enabled.
 	refusalHolds = time.Minute
 )
 
@@ -51,6 +53,7 @@ type keeper struct {
 	now    *session
 	flight *flight   // a fetch that is under way
 	pause  time.Time // do not try to renew before
+	vain   *session  // was got in place of one that was not taken, and was not taken either
 }
 
 // flight is one fetch. s and err are set when done is closed; gone means that whoever made it went away.
@@ -69,10 +72,20 @@ func (k *keeper) get(ctx context.Context) (*session, error) {
 // renew returns other credentials than those that AWS did not take, or the same where there are no others. denied means
 // that AWS knew them, and refused what was asked.
 func (k *keeper) renew(ctx context.Context, refused *session, denied bool) (*session, error) {
-	if denied && refused.young(k.wall()) {
+	k.mu.Lock()
+	vain := k.vain == refused
+	k.mu.Unlock()
+	if (denied || vain) && refused.young(k.wall()) {
 		return refused, nil
 	}
 	return k.need(ctx, func(s *session, now time.Time) bool { return s == nil || s == refused || !s.alive(now) })
+}
+
+// inVain says of new credentials that AWS takes them no more than those before: it is not the credentials.
+func (k *keeper) inVain(s *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.vain = s
 }
 
 // need returns a session for which missing is false, fetching one if there is none.
@@ -105,8 +118,8 @@ func (k *keeper) need(ctx context.Context, missing func(*session, time.Time) boo
 		case <-ctx.Done():
 			return nil, contextError(ctx)
 		}
-		if f.err != nil && !f.gone {
-			return nil, f.err
+		if !f.gone {
+			return f.s, f.err
 		}
 	}
 }
@@ -127,15 +140,12 @@ func (k *keeper) fly(ctx context.Context, f *flight) {
 		case f.err == nil:
 			f.err = fmt.Errorf("%w: fetching them came to nothing", ErrLogin) // a panic of the provider
 		}
-		if f.err != nil {
-			k.pause = k.wall().Add(renewPause)
+		if now := k.wall(); f.err != nil || !f.s.fresh(now) {
+			k.pause = now.Add(renewPause)
 		}
 		close(f.done)
 	}()
 	since := k.wall()
-	if i, ok := k.provider.(interface{ Invalidate() }); ok {
-		i.Invalidate() // a cache of its own: it is asked only for what this one lacks
-	}
 	creds, err := k.provider.Retrieve(ctx)
 	switch done := contextError(ctx); {
 	case err == nil && creds.HasKeys():

@@ -6,6 +6,7 @@
 //   - A read never joins a call that has left: its answer may be older than what the caller knows.
 //   - What a call for many does not tell of, or refuses as a whole, is read by itself: one secret that may not be read
 //     hides no other.
+//   - The failure of a call is one failure (guard.Shared), however many wait for it.
 package batch
 
 import (
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -76,7 +78,7 @@ type call struct {
 	left   bool // it is under way
 
 	waiting map[string][]*waiter
-	callers int // of those that wait, the ones still there
+	callers int // of those that wait, the ones still there and without an answer
 }
 
 // waiter is one caller. Under Batch.mu it is either gone or still to be answered.
@@ -219,6 +221,9 @@ func (b *Batch) many(c *call) (unanswered []string) {
 		b.refused = b.cfg.Wall().Round(0)
 		return c.names
 	}
+	if err != nil {
+		err = guard.Shared(err)
+	}
 	for _, name := range c.names {
 		r, ok := results[name]
 		switch {
@@ -242,6 +247,9 @@ func (b *Batch) one(c *call, name string) {
 		b.answerLocked(c, name, r)
 	}()
 	s, err := b.cfg.One(c.ctx, name)
+	if err != nil {
+		err = guard.Shared(err)
+	}
 	r = Result{s, err}
 }
 
@@ -255,6 +263,7 @@ func (b *Batch) answerLocked(c *call, name string, r Result) {
 		if w.gone {
 			continue
 		}
+		c.callers--
 		if last != nil {
 			last.answer <- r.clone()
 		}

@@ -9,6 +9,7 @@
 //   - After a number of failures in a row the upstream is left alone for a while; then one request tries, and only if
 //     that is answered do the others follow.
 //   - "No such secret", "denied" and the like are answers. They count for the upstream's health and are not tried again.
+//   - What counts is requests: the failure of one that many reads waited for is one failure (Shared).
 package guard
 
 import (
@@ -186,9 +187,11 @@ func (g *Guard) attempt(ctx context.Context, what one, f func(context.Context) e
 	}()
 	g.attempts.Add(1)
 	err = call(ctx, what.timeout, f)
-	verdict = what.judge(ctx, err)
-	if verdict != failed || pass.probe {
+	switch verdict = what.judge(ctx, err); {
+	case verdict != failed, pass.probe:
 		return final, err
+	case !uncounted(err):
+		verdict = unknown
 	}
 	return again, err
 }
@@ -212,7 +215,7 @@ type verdict uint8
 const (
 	failed  verdict = iota // it did not answer
 	healthy                // it answered, be it with a refusal
-	unknown                // the caller went away first, or asked for too much
+	unknown                // the caller went away first or asked for too much, or another has told
 )
 
 func (o one) judge(ctx context.Context, err error) verdict {
@@ -228,7 +231,7 @@ func (o one) judge(ctx context.Context, err error) verdict {
 func answered(err error) bool {
 	for _, is := range []error{
 		secret.ErrNotFound, secret.ErrDenied, secret.ErrConflict, secret.ErrTooLarge, secret.ErrInvalidSecret, secret.ErrUnsupported,
-		secret.ErrLeased,
+		secret.ErrLeased, secret.ErrUnreadable,
 	} {
 		if errors.Is(err, is) {
 			return !errors.Is(err, secret.ErrUnavailable)

@@ -93,6 +93,7 @@ func TestFailedReadsAreTriedAgain(t *testing.T) {
 		{secret.ErrTooLarge, 1},
 		{secret.ErrUnsupported, 1},
 		{secret.ErrLeased, 1},
+		{secret.ErrUnreadable, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &faulty{}

@@ -44,7 +44,7 @@ func (g *Guard) retry(ctx context.Context, what one, f func(context.Context) err
 		}
 		last = err
 		d := time.Duration(g.cfg.Rand() * float64(min(maxPause, firstPause<<(n-1)))) // full jitter
-		if d >= patience(ctx) || !g.budget.retry(g.cfg.Mono()) {
+		if d >= patience(ctx) || !pay(err, func() bool { return g.budget.retry(g.cfg.Mono()) }) {
 			return err
 		}
 		if pause(ctx, d) != nil {

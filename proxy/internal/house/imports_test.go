@@ -29,6 +29,7 @@ var layout = map[string][]string{
 
 	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*"}),
 	"proxy/internal/jsonfields": join(vocabulary, []string{"internal/*"}),
+	"proxy/internal/batch":      join(vocabulary, []string{"proxy/internal/guard"}),
 
 	"proxy/identity":        join(vocabulary, helpers),
 	"proxy/audit":           join(vocabulary, helpers),
@@ -69,8 +70,8 @@ var walls = map[string][]string{
 	"github.com/oklog/ulid/v2":           {"proxy", "proxy/*"},
 	"github.com/aws/aws-lambda-go":       {"functions/*"},
 
-	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson"}, // signer and credential interfaces; no service clients
-	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},         // the default credential chain
+	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson", "proxy/app/full"}, // signer and credential interfaces; no service clients
+	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},                           // the default credential chain
 
 	"go.etcd.io/bbolt":       {"proxy/upstream/embedded", "proxy/state/boltstore"},
 	"go.yaml.in/yaml/v3":     {"proxy/app/yamlconf"},

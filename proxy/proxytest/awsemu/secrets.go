@@ -164,9 +164,9 @@ func (s *Server) batchGetSecretValue(region string, body []byte, may func(string
 		return nil, fail
 	}
 	var out struct {
-		SecretValues []secretValue
-		Errors       []map[string]string
-		NextToken    string `json:",omitempty"`
+		SecretValues []secretValue       `json:",omitempty"`
+		Errors       []map[string]string `json:",omitempty"`
+		NextToken    string              `json:",omitempty"`
 	}
 	size := len(in.SecretIDList)
 	if s.batchPage > 0 {

@@ -8,6 +8,8 @@
 //     current one, where it is still kept.
 //   - Reads of current versions that are wanted at the same time are one call of GetParameters. Where that is not
 //     allowed, each is a GetParameter.
+//   - References to other services, below /aws/reference, are not found: they would be a second way to secrets that have
+//     paths and rules of their own.
 //   - Nothing is written: Parameter Store cannot compare and set.
 //   - Listings never ask for values.
 //
@@ -124,18 +126,32 @@ func selector(v secret.Version) bool {
 // resource is what Parameter Store calls a name, and the region to ask: "" is the client's own.
 func resource(name string) (resource, in string, err error) {
 	if a, ok := awsjson.ParseARN(name); ok && a.Service == "ssm" && strings.HasPrefix(a.Resource, "parameter/") {
+		if reference(a.Resource[len("parameter/"):]) {
+			return "", "", errReference
+		}
 		return name, a.Region, nil
 	}
 	p, err := secret.ParsePath(name)
 	switch {
 	case err != nil:
 		return "", "", fmt.Errorf("%w: %w", secret.ErrNotFound, err)
+	case reference(name):
+		return "", "", errReference
 	case p.Segments() > maxLevels:
 		return "", "", fmt.Errorf("%w: no parameter has more than %d levels", secret.ErrNotFound, maxLevels)
 	case p.Segments() == 1:
 		return name, "", nil
 	}
 	return "/" + name, "", nil
+}
+
+var errReference = fmt.Errorf("%w: it would be a reference to another service", secret.ErrNotFound)
+
+// reference reports whether Parameter Store would answer with what another service keeps, such as every secret of Secrets
+// Manager that our credentials may read. That is for a mount of its own, whose rules are about those secrets.
+func reference(name string) bool {
+	const below = "aws/reference/"
+	return len(name) >= len(below) && strings.EqualFold(name[:len(below)], below)
 }
 
 // name is the opposite of resource, for what listings tell; ok is false for a name that cannot be read here.

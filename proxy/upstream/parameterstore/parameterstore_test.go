@@ -190,6 +190,25 @@ func TestARNs(t *testing.T) {
 	}
 }
 
+// Through Parameter Store nothing else is read, whatever our credentials may read besides.
+func TestReferencesToOtherServices(t *testing.T) {
+	s, emu := opened(t)
+	for _, name := range []string{"/aws/reference/secretsmanager/web/A", "/AWS/Reference/secretsmanager/A"} {
+		emu.PutParameter(awsemu.Region, name, "SecureString", "of Secrets Manager")
+		missing(t, s, name[1:], secret.Current)
+		missing(t, s, name[1:], secret.Previous)
+		missing(t, s, awsemu.ParameterARN(awsemu.Region, name), secret.Current)
+		if _, err := s.Versions(t.Context(), name[1:]); !errors.Is(err, secret.ErrNotFound) {
+			t.Errorf("versions of %s: %v", name, err)
+		}
+	}
+	if got := actions(emu); len(got) != 0 {
+		t.Errorf("called %q", got)
+	}
+	put(emu, "aws/references", "one")
+	wantValue(t, s, "aws/references", secret.Current, "one")
+}
+
 // A listing asks for no values: who may list need not be allowed to read.
 func TestListingReadsNothing(t *testing.T) {
 	s, emu := opened(t)

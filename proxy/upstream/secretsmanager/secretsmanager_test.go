@@ -1,6 +1,8 @@
 package secretsmanager_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -150,6 +152,59 @@ func TestErrorsInABatchAreAskedForAgain(t *testing.T) {
 	}
 }
 
+// What the first answer of a batch told holds, though the next does not come.
+func TestABatchThatFailsHalfWay(t *testing.T) {
+	m, emu := opened(t)
+	names := make([]string, 12)
+	for i := range names {
+		names[i] = fmt.Sprintf("web/%d", i)
+		put(emu, names[i], []byte("x"))
+	}
+	put(emu, "first", []byte("x"))
+	wantValue(t, m, "first", secret.Current, "x") // logs in
+	emu.SetBatchPage(2)
+	var mu sync.Mutex
+	told := map[string]bool{} // by the first of several answers
+	emu.Interpose(func(w http.ResponseWriter, r *http.Request, action string) bool {
+		body, err := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		var in struct {
+			SecretIdList []string
+			NextToken    string
+		}
+		if err != nil || action != "secretsmanager:BatchGetSecretValue" || json.Unmarshal(body, &in) != nil {
+			return false
+		}
+		if in.NextToken != "" {
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, name := range in.SecretIdList[:2] {
+			told[name] = told[name] || len(in.SecretIdList) > 2
+		}
+		return false
+	})
+	for more := true; more; {
+		var all sync.WaitGroup
+		errs := make([]error, len(names))
+		for i, name := range names {
+			all.Go(func() { _, errs[i] = m.Read(t.Context(), name, secret.Current) })
+		}
+		all.Wait()
+		for i, name := range names {
+			if told[name] && errs[i] != nil {
+				t.Errorf("%s was told: got %v", name, errs[i])
+			} else if errs[i] != nil && !errors.Is(errs[i], secret.ErrUnavailable) {
+				t.Errorf("%s: got %v", name, errs[i])
+			}
+			more = more && !told[name]
+		}
+		clear(told)
+	}
+}
+
 // Current is what the label says, whichever version was written last.
 func TestLabels(t *testing.T) {
 	m, emu := opened(t)
@@ -161,6 +216,14 @@ func TestLabels(t *testing.T) {
 	wantValue(t, m, "web/A", secret.Previous, "two")
 	wantValue(t, m, "web/A", "AWSPENDING", "two")
 	wantValue(t, m, "web/A", two, "two")
+	long := strings.Repeat("blue-", 13) // too long for an id
+	emu.LabelSecret(awsemu.Region, "web/A", string(one), long)
+	wantValue(t, m, "web/A", secret.Version(long), "one")
+	for _, none := range []secret.Version{"x", secret.Version(strings.Repeat("x", 64)), secret.Version(strings.Repeat("x", 128))} {
+		if _, err := m.Read(t.Context(), "web/A", none); !errors.Is(err, secret.ErrNotFound) {
+			t.Errorf("version %s: got %v", none, err)
+		}
+	}
 	got, err := m.Versions(t.Context(), "web/A")
 	if err != nil || len(got) != 2 || got[0].Version != one || got[0].State != secret.StateCurrent || got[1].State != secret.StatePrevious {
 		t.Errorf("got %+v, %v", got, err)
@@ -184,14 +247,14 @@ func TestARNs(t *testing.T) {
 	m, emu := opened(t)
 	text := "elsewhere"
 	emu.PutSecret("us-east-2", "team/shared", &text, nil)
-	arn := emu.SecretARN("us-east-2", "team/shared")
+	whole := emu.SecretARN("us-east-2", "team/shared")
+	arn := whole[:len(whole)-len("-000000")]
 	wantValue(t, m, arn, secret.Current, text)
-	wantValue(t, m, arn[:len(arn)-len("-000000")], secret.Current, text)
 	if _, err := m.Read(t.Context(), "team/shared", secret.Current); !errors.Is(err, secret.ErrNotFound) {
 		t.Errorf("our own region has %v", err)
 	}
 	for _, c := range emu.Calls() {
-		if c.Resource == arn && c.Region != "us-east-2" {
+		if strings.HasPrefix(c.Resource, arn) && c.Region != "us-east-2" {
 			t.Errorf("%s was asked for in %s", arn, c.Region)
 		}
 	}
@@ -213,6 +276,33 @@ func TestARNs(t *testing.T) {
 	}
 	if got := actions(emu); len(got) != 0 {
 		t.Errorf("names that cannot be were asked for: %q", got)
+	}
+}
+
+// A complete ARN is no second name of a secret, but for where a mount stands.
+func TestCompleteARNs(t *testing.T) {
+	emu, url := awsemu.Start(t)
+	text := "x"
+	for _, name := range []string{"team/A", "team/B"} {
+		emu.PutSecret(awsemu.Region, name, &text, nil)
+	}
+	a, b := emu.SecretARN(awsemu.Region, "team/A"), emu.SecretARN(awsemu.Region, "team/B")
+	m, err := secretsmanager.New(secretsmanager.Config{Region: awsemu.Region, Endpoint: url, Credentials: user}, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = m.Close() }()
+	for _, v := range []secret.Version{secret.Current, "AWSCURRENT"} {
+		if _, err := m.Read(t.Context(), a, v); !errors.Is(err, secret.ErrNotFound) {
+			t.Errorf("%s: got %v", v, err)
+		}
+		wantValue(t, m, b, v, text)
+	}
+	if _, err := m.Versions(t.Context(), a); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("versions: got %v", err)
+	}
+	if _, err := m.Versions(t.Context(), b); err != nil {
+		t.Errorf("versions where a mount stands: %v", err)
 	}
 }
 

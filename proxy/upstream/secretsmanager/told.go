@@ -23,6 +23,9 @@ func (m *Manager) Versions(ctx context.Context, name string) ([]secret.VersionIn
 	var all []secret.VersionInfo
 	err = m.client.Pages(ctx, awsjson.Request{Action: "ListSecretVersionIds", Region: in, Most: maxTold}, pageSize,
 		jsontext.AppendString([]byte(`"IncludeDeprecated":true,"SecretId":`), name), func(root *strictjson.Node) error {
+			if err := m.meant(name, root); err != nil {
+				return err
+			}
 			versions, err := awsjson.Elements(root, "Versions")
 			for i := range versions {
 				v, err := version(&versions[i])
