@@ -20,7 +20,8 @@ const hookRate = 10
 type HookMessage = identity.HookMessage
 
 // Hook is Invalidate for who signs a message with the key of a hook instead of having a token. i is what the body of m
-// says. The hook is the principal: trust rule "hook", and the hook's name as subject.
+// says. The hook is the principal: trust rule "hook", and the hook's name as subject. A message is taken once; one that
+// ends with an error may be sent again as it is.
 func (p *Proxy) Hook(ctx context.Context, c *Call, m *HookMessage, i Invalidation) (Invalidated, error) {
 	t := p.begin(c, policy.Invalidate)
 	defer p.end(t)
@@ -47,7 +48,11 @@ func (p *Proxy) Hook(ctx context.Context, c *Call, m *HookMessage, i Invalidatio
 		t.rec.Action = audit.ActionAuthenticate
 		return Invalidated{}, p.refuse(ctx, t, fail(api.TokenInvalid, "this message was taken before; sign each one anew, with the time at which it is sent"))
 	}
-	return p.invalidate(ctx, t, i)
+	done, err := p.invalidate(ctx, t, i)
+	if err != nil {
+		p.replays.GiveBack(v) // it may have come to nothing: whoever sends it again must be heard
+	}
+	return done, err
 }
 
 // unsigned is the answer to a message that does not verify. It does not tell whether there is such a hook.
