@@ -104,7 +104,7 @@ func (e *engine) withToken() *engine {
 	if e.tokens != nil {
 		return e
 	}
-	return &engine{wire: e.wire, login: e.login, mount: e.mount, tokens: &keeper{wire: e.wire, login: e.login, wall: time.Now}}
+	return &engine{wire: e.wire, login: e.login, mount: e.mount, polled: e.polled, tokens: &keeper{wire: e.wire, login: e.login, wall: time.Now}}
 }
 
 func (e *engine) loginTrouble(err error) []secret.Trouble {
@@ -174,8 +174,14 @@ func (e *engine) checkAccess(ctx context.Context, version int, places []string) 
 			continue
 		}
 		words := []string{"read"}
-		if version == 2 && can[metadata]["read"] {
+		switch {
+		case version == 2 && can[metadata]["read"]:
 			words = append(words, "previous and versions")
+		case e.polled:
+			found = append(found, secret.Trouble{
+				What: "the login has no read capability on " + metadata + ", so that polling sees no rotation", Where: "poll",
+				Fix: fmt.Sprintf("add to the policy: path %q { capabilities = [\"read\"] }", metadata), Minor: true,
+			})
 		}
 		if can[metadata]["list"] {
 			words = append(words, "list")
