@@ -5,7 +5,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,26 +154,32 @@ func TestHookIsRevoked(t *testing.T) {
 	}
 }
 
-// Whoever tries signatures is slowed down before they are looked at, and alone.
+// Whoever tries signatures is slowed down, and keeps no hook from being heard, not even from the same address.
 func TestHookSendersAreLimited(t *testing.T) {
 	h := withHook(t)
-	bad := h.message("x")
-	bad.Signature = ""
+	bad, caught := h.message("x"), h.message("caught")
+	bad.Signature = strings.Repeat("0", 64)
 	one := proxy.Invalidation{Path: path(t, "one/KEY")}
+	_, err := h.Hook(t.Context(), sender, caught, one)
+	must(t, err)
 	codes := map[api.Code]int{}
-	for range 20 {
-		_, err := h.Hook(t.Context(), sender, bad, one)
+	for _, m := range slices.Repeat([]*proxy.HookMessage{bad, caught}, 10) {
+		_, err := h.Hook(t.Context(), sender, m, one)
 		codes[codeOf(t, err)]++
 	}
-	if codes[api.Unauthenticated] != 10 || codes[api.RateLimited] != 10 {
-		t.Errorf("got %v, want 10 looked at and 10 not", codes)
+	if codes[api.TokenInvalid] != 10 || codes[api.RateLimited] != 10 {
+		t.Errorf("got %v, want 10 that are told why and 10 that are not", codes)
 	}
-	if _, err := h.Hook(t.Context(), sender, h.message("good"), one); codeOf(t, err) != api.RateLimited {
-		t.Errorf("got %v, want the source limited whatever it sends", err)
+	clear(codes)
+	for i := range 20 {
+		_, err := h.Hook(t.Context(), sender, h.message("good "+strconv.Itoa(i)), one)
+		if err == nil {
+			codes[""]++
+			continue
+		}
+		codes[codeOf(t, err)]++
 	}
-	elsewhere := *sender
-	elsewhere.SourceIP = "192.0.2.10"
-	if _, err := h.Hook(t.Context(), &elsewhere, h.message("good"), one); err != nil {
-		t.Errorf("another source: %v", err)
+	if codes[""] != 9 || codes[api.RateLimited] != 11 {
+		t.Errorf("got %v, want what the hook may send in a second, less what it sent before", codes)
 	}
 }
