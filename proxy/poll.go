@@ -37,6 +37,7 @@ type poller struct {
 	cache     *cache.Cache
 	poll      Poll
 	log       *slog.Logger
+	random    func() float64 // in [0,1)
 
 	mu      sync.Mutex
 	watched map[cache.Key]*watch
@@ -67,7 +68,7 @@ func newPollers(t *mountTable, values *cache.Cache, log *slog.Logger) ([]*poller
 		if p == nil {
 			p = &poller{
 				upstream: m.UpstreamName, versioner: m.versioner, outbox: m.outbox, cache: values, poll: m.Poll, log: log,
-				watched: map[cache.Key]*watch{},
+				random: rand.Float64, watched: map[cache.Key]*watch{},
 			}
 			byName[m.UpstreamName], all = p, append(all, p)
 		}
@@ -99,7 +100,7 @@ func (p *poller) watch(m *mount, k cache.Key) {
 // run polls until ctx is done. While the upstream fails, the pauses get longer. It begins at a random moment of the
 // interval, so that nodes that were started together do not ask together.
 func (p *poller) run(ctx context.Context) {
-	pause := rand.N(p.poll.Interval)
+	pause := time.Duration(p.random() * float64(p.poll.Interval))
 	for {
 		timer := time.NewTimer(pause)
 		select {
