@@ -41,6 +41,13 @@ func (r *Replays) Take(v *Verified, now time.Time) bool {
 	return true
 }
 
+// GiveBack makes the message of v one that was not taken.
+func (r *Replays) GiveBack(v *Verified) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.until, v.Principal.TokenID)
+}
+
 func (r *Replays) sweepLocked(now time.Time) {
 	r.first = time.Time{}
 	for id, until := range r.until {

@@ -47,6 +47,7 @@ func TestProblems(t *testing.T) {
 
 		{"polling too often", base + "upstreams: {b: {type: vault, address: \"https://v\", kv: {version: 2}, auth: {method: token, token: env:T}, poll: {interval: 500ms}}}\n", []string{`k.yaml:5:124: upstreams.b.poll.interval: is shorter than 1s; 0 is never`}},
 		{"polling what tells nothing", base + "upstreams: {b: {type: vault, address: \"https://v\", kv: {version: 1}, auth: {method: token, token: env:T}, poll: {interval: 5s}}}\n", []string{`k.yaml:5:124: upstreams.b.poll.interval: wants version 2 of the engine: version 1 tells no versions`}},
+		{"polling more than the vault may be asked", base + "upstreams: {b: {type: vault, address: \"https://v\", kv: {version: 2}, auth: {method: token, token: env:T}, poll: {interval: 4s, max_paths: 300}}}\n", []string{`k.yaml:5:124: upstreams.b.poll.interval: would take more than half of limits.rate, 100 a second, for 300 paths (max_paths); want 6s or more`}},
 		{"a hook that may nothing", base + "hooks: {h: {key: env:K, allow: []}}\n", []string{`k.yaml:5:32: hooks.h.allow: must not be empty; want a list, each a pattern such as web/production/*`}},
 		{"a hook with one key twice", base + "hooks: {h: {key: env:K, old_key: env:K, allow: [a/b]}}\n", []string{`k.yaml:5:34: hooks.h.old_key: is the same as key`}},
 		{"a duration without a unit", base + "state: {check: 60}\n", []string{`k.yaml:5:16: state.check: want a duration such as 60s, not 60; did you mean "60s"?`}},

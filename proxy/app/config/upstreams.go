@@ -31,7 +31,7 @@ type Vault struct {
 
 // Poll is how changes are looked for in an upstream that tells of none.
 type Poll struct {
-	Interval Duration `key:"interval" default:"0s" doc:"How often the versions of what is cached are asked for, without values; 0 never, or 1s at least."`
+	Interval Duration `key:"interval" default:"0s" doc:"How often the versions of what is cached are asked for, without values; 0 never, or 1s at least. All of max_paths may take half of limits.rate."`
 	MaxPaths int      `key:"max_paths" default:"100" min:"1" max:"10000" doc:"Most cached paths that are watched. The rest is seen changed at its soft_ttl."`
 }
 

@@ -63,6 +63,7 @@ func TestUpstreams(t *testing.T) {
 		one + "/apps/web/*": "read", two + "/data/apps/web/*": "read", two + "/metadata/apps/web/*": "read list", "transit/*": "read",
 	})
 	bao.Policy(t, "mistaken", map[string]string{two + "/apps/web/*": "read"}) // data/ forgotten
+	bao.Policy(t, "values", map[string]string{two + "/data/apps/web/*": "read"})
 	bao.Policy(t, "elsewhere", map[string]string{"nothing/*": "read"})
 	issue := func(policies string, more map[string]any) string {
 		body := map[string]any{"policies": strings.Fields(policies), "ttl": "2h"}
@@ -102,6 +103,10 @@ func TestUpstreams(t *testing.T) {
 		"a mistaken policy":   {second, token, issue("mistaken", nil), doctor.Fail, ".auth", "no read capability on " + two + "/data/apps/web/*"},
 		"another policy":      {second, token, issue("elsewhere", nil), doctor.Fail, ".kv.mount", "no capability in it"},
 		"without \"default\"": {second, token, issue("good", map[string]any{"no_default_policy": true}), doctor.Fail, ".auth.token", "cannot log in"},
+		"values alone, polled": {
+			second, token + ", poll: {interval: 5s}", issue("values", nil), doctor.Warn, ".poll", "no read capability on " + two + "/metadata/apps/web/*",
+		},
+		"values alone": {second, token, issue("values", nil), doctor.OK, "", "data/apps/web/*: read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, c := beforeVault(t, bao.URL, tt.kv, tt.auth)

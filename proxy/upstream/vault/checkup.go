@@ -104,7 +104,7 @@ func (e *engine) withToken() *engine {
 	if e.tokens != nil {
 		return e
 	}
-	return &engine{wire: e.wire, login: e.login, mount: e.mount, tokens: &keeper{wire: e.wire, login: e.login, wall: time.Now}}
+	return &engine{wire: e.wire, login: e.login, mount: e.mount, polled: e.polled, tokens: &keeper{wire: e.wire, login: e.login, wall: time.Now}}
 }
 
 func (e *engine) loginTrouble(err error) []secret.Trouble {
@@ -172,6 +172,7 @@ func (e *engine) checkAccess(ctx context.Context, version int, places []secret.P
 		for _, p := range all {
 			if can[p.data]["read"] {
 				good = append(good, p.data+": "+p.words(can[p.metadata], version))
+				found = append(found, e.polling(p, can[p.metadata])...)
 			}
 		}
 		if len(good) == before {
@@ -215,6 +216,18 @@ func (p policyPath) words(metadata map[string]bool, version int) string {
 		words += ", list"
 	}
 	return words
+}
+
+// polling is what is wrong where versions are asked for of what can be read, and these are the capabilities on its
+// metadata. Version 1 has no versions to ask for.
+func (e *engine) polling(p policyPath, metadata map[string]bool) []secret.Trouble {
+	if !e.polled || metadata["read"] {
+		return nil
+	}
+	return []secret.Trouble{{
+		What: "the login has no read capability on " + p.metadata + ", so that polling sees no rotation", Where: "poll",
+		Fix: fmt.Sprintf("add to the policy: path %q { capabilities = [\"read\"] }", p.metadata), Minor: true,
+	}}
 }
 
 // capabilities asks what we may do at paths.

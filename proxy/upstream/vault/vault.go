@@ -50,6 +50,8 @@ type Config struct {
 	Inline bool
 	// TLS is how the server is verified and what is shown to it.
 	TLS TLS
+	// Polled says that versions will be asked for again and again, so that Checkup finds out where they may not be.
+	Polled bool
 	// Wall measures the age of tokens; nil is time.Now.
 	Wall func() time.Time
 	// Logger hears of an address without TLS; nil discards.
@@ -76,7 +78,7 @@ func New(c Config) (secret.Upstream, error) {
 	e := &engine{
 		wire:  newWire(base.String()+"/v1/", c.Namespace, transport),
 		login: c.Login,
-		mount: c.Mount,
+		mount: c.Mount, polled: c.Polled,
 	}
 	if !c.Inline {
 		e.tokens = &keeper{wire: e.wire, login: c.Login, wall: c.Wall}
@@ -122,6 +124,7 @@ type engine struct {
 	login  Login
 	mount  string
 	final  bool // a refusal is believed without a new login
+	polled bool // versions will be asked for again and again
 }
 
 // path names a resource of the engine: part is "" in version 1, and "data", "metadata" or "destroy" in version 2. A name
