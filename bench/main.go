@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"syscall"
 	"time"
@@ -95,14 +94,4 @@ func measure(ctx context.Context, o options, match *regexp.Regexp, r *report.Rep
 		return errors.New("-run matches no group")
 	}
 	return nil
-}
-
-// scratch makes a folder for one run and returns what removes it.
-func scratch() (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp("", "keyhole-bench-")
-	if err != nil {
-		return "", nil, err
-	}
-	dir, err = filepath.EvalSymlinks(dir)
-	return dir, func() { _ = os.RemoveAll(dir) }, err
 }

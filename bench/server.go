@@ -34,8 +34,20 @@ type server struct {
 	url      string
 }
 
-// buildServer builds the binary that is released: the same command and flags as "make build".
-func buildServer(ctx context.Context, dir string) (*server, error) {
+// buildServer builds the binary that is released: the same command and flags as "make build". Who has it removes it.
+func buildServer(ctx context.Context) (_ *server, err error) {
+	dir, err := os.MkdirTemp("", "keyhole-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
 	s := &server{bin: filepath.Join(dir, "keyhole"), dir: filepath.Join(dir, "server")}
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.bin, "./cmd/keyhole")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -50,6 +62,9 @@ func buildServer(ctx context.Context, dir string) (*server, error) {
 	}
 	return s, s.load()
 }
+
+// remove leaves nothing of a server that has ended.
+func (s *server) remove() { _ = os.RemoveAll(filepath.Dir(s.dir)) }
 
 // oneLog keeps the audit log in one file, where its records are counted.
 func (s *server) oneLog() error {

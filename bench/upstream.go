@@ -32,15 +32,11 @@ func upstreamReads(ctx context.Context, o options, r *report.Report) error {
 		return err
 	}
 	defer gate.close()
-	dir, remove, err := scratch()
+	s, err := buildServer(ctx)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	s, err := buildServer(ctx, dir)
-	if err != nil {
-		return err
-	}
+	defer s.remove()
 	if err := s.before(vault.url, gate.url); err != nil {
 		return err
 	}

@@ -300,3 +300,29 @@ func TestListingThatTakesTooLongIsNoFailure(t *testing.T) {
 		}
 	})
 }
+
+// A scope for a few secrets among many others shows them on the first page, and only they are looked at.
+func TestListLooksWhereAScopeCanMatch(t *testing.T) {
+	up := &book{}
+	for i := range 10_000 {
+		up.names = append(up.names, fmt.Sprintf("web/production/a%05d", i))
+	}
+	up.names = append(up.names, "web/production/x", "web/production/x/DB", "web/production/x/KEY", "web/production/x-other")
+	slices.Sort(up.names)
+	h := newHarness(t, mounted(t, up, func(m *proxy.Mount) { m.Path, m.At = path(t, "web"), "web" }))
+	for i, prefix := range []secret.Path{{}, path(t, "web"), path(t, "web/production")} {
+		r := proxy.ListRequest{Prefix: prefix, Limit: 500}
+		out, err := h.List(t.Context(), h.call(t, "list:web/production/x/**"), r)
+		must(t, err)
+		if len(out.Items) != 2 || out.Items[0].Path.String() != "web/production/x/DB" || out.Next != "" {
+			t.Errorf("prefix %q: got %+v, next %q", prefix, out.Items, out.Next)
+		}
+		// The prefix is the one that was asked for; what lies beside the scope is not looked at.
+		if n := h.records(`"action":"list"`, `"returned":2`, `"examined":3`); n != i+1 {
+			t.Errorf("prefix %q: %d records of 3 examined and 2 returned, want %d", prefix, n, i+1)
+		}
+		if n := h.records(`"path":"` + prefix.String() + `"`); n != 1 && !prefix.IsZero() {
+			t.Errorf("prefix %q: %d records of it, want 1", prefix, n)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -35,6 +36,16 @@ var (
 	// principal and is neither served nor kept.
 	ErrLeased = errors.New("the secret is leased")
 )
+
+// ContextError is nil until ctx is done, and then what an Upstream answers: ErrTimeout after a deadline, or the error of
+// ctx itself.
+func ContextError(ctx context.Context) error {
+	err := ctx.Err()
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return err
+}
 
 // Upstream reads secrets from one vault. name is the object's name inside it: mount "at", "/" and the rest of the path;
 // adapters map it to their own naming. Implementations are safe for concurrent use, honour ctx, return errors that wrap

@@ -89,7 +89,7 @@ type waiter struct {
 
 // Read returns the secret with this name, which then belongs to the caller.
 func (b *Batch) Read(ctx context.Context, name string) (*secret.Secret, error) {
-	if err := contextError(ctx); err != nil {
+	if err := secret.ContextError(ctx); err != nil {
 		return nil, err
 	}
 	c, w, err := b.join(name)
@@ -101,7 +101,7 @@ func (b *Batch) Read(ctx context.Context, name string) (*secret.Secret, error) {
 		return r.Secret, r.Err
 	case <-ctx.Done():
 		b.leave(c, w)
-		return nil, contextError(ctx)
+		return nil, secret.ContextError(ctx)
 	}
 }
 
@@ -303,14 +303,4 @@ func (b *Batch) Close() error {
 	b.mu.Unlock()
 	b.flying.Wait()
 	return nil
-}
-
-// contextError is nil until ctx is done, and then what the contract of secret.Upstream wants.
-func contextError(ctx context.Context) error {
-	switch err := ctx.Err(); {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", secret.ErrTimeout, err)
-	default:
-		return err
-	}
 }

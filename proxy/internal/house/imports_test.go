@@ -27,7 +27,9 @@ var layout = map[string][]string{
 	"internal/*":       nil,
 	"proxy/internal/*": vocabulary,
 
-	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*"}),
+	"proxy/internal/answerbody": {"proxy/secret"},
+	"proxy/internal/wire":       {"proxy/secret", "proxy/internal/answerbody"},
+	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*", "proxy/internal/keeper", "proxy/internal/localhost", "proxy/internal/wire"}),
 	"proxy/internal/jsonfields": join(vocabulary, []string{"internal/*"}),
 	"proxy/internal/batch":      join(vocabulary, []string{"proxy/internal/guard"}),
 
@@ -55,6 +57,8 @@ var layout = map[string][]string{
 	"proxy/app/doctor":    join(vocabulary, helpers, []string{"proxy/audit", "proxy/identity", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/vaultfile", "proxy/upstream/embedded"}),
 	"proxy/app/full":      join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config", "proxy/app/vaultfile", "proxy/app/yamlconf", "proxy/app/edge"}),
 	"proxy/app/edge":      join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config"}),
+
+	"proxy/sim": nil, // tests alone
 
 	"client":               {"proxy/api"},
 	"cmd/keyhole":          join(vocabulary, []string{"proxy/audit", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/doctor", "proxy/app/full", "proxy/app/vaultfile"}),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -22,13 +23,13 @@ type answer struct {
 	date    time.Time // by the clock of whoever answered, to the second; zero where it does not say
 }
 
-func newAnswer(resp *http.Response, body []byte) *answer {
-	a := &answer{status: resp.StatusCode, hasBody: len(body) > 0}
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+func newAnswer(got *wire.Answer) *answer {
+	a := &answer{status: got.Status, hasBody: len(got.Body) > 0}
+	if date, err := http.ParseTime(got.Header.Get("Date")); err == nil {
 		a.date = date
 	}
 	// Names of fields are the user's: two of them may differ in case only.
-	root, err := strictjson.Parse(body, strictjson.Limits{Bytes: maxBody, Depth: 100, ExactNames: true})
+	root, err := strictjson.Parse(got.Body, strictjson.Limits{Bytes: maxBody, Depth: 100, ExactNames: true})
 	if err == nil && root.Kind == strictjson.Object {
 		a.root = root
 	} else if err == nil {
@@ -36,7 +37,7 @@ func newAnswer(resp *http.Response, body []byte) *answer {
 	}
 	a.bulky = errors.Is(err, strictjson.ErrTooLarge)
 	// Depending on how the login failed, OpenBao says so in a header or in a sentence.
-	a.login = resp.Header.Get("X-Vault-Inline-Auth-Failed") != "" || a.reports("failed to perform inline authentication")
+	a.login = got.Header.Get("X-Vault-Inline-Auth-Failed") != "" || a.reports("failed to perform inline authentication")
 	return a
 }
 

@@ -104,7 +104,7 @@ func (e *engine) withToken() *engine {
 	if e.tokens != nil {
 		return e
 	}
-	return &engine{wire: e.wire, login: e.login, mount: e.mount, polled: e.polled, tokens: &keeper{wire: e.wire, login: e.login, wall: time.Now}}
+	return &engine{wire: e.wire, login: e.login, mount: e.mount, polled: e.polled, tokens: newTokens(e.wire, e.login, time.Now)}
 }
 
 func (e *engine) loginTrouble(err error) []secret.Trouble {
