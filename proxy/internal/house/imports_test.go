@@ -27,7 +27,7 @@ var layout = map[string][]string{
 	"internal/*":       nil,
 	"proxy/internal/*": vocabulary,
 
-	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*"}),
+	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*", "proxy/internal/batch"}),
 	"proxy/internal/jsonfields": join(vocabulary, []string{"internal/*"}),
 
 	"proxy/identity":        join(vocabulary, helpers),
