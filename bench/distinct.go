@@ -58,7 +58,7 @@ func distinctReads(ctx context.Context, o options, r *report.Report) error {
 	}
 	for round := range o.pairs + 1 {
 		for _, c := range all {
-			if err := c.run(ctx, o.load/2, round > 0); err != nil {
+			if err := c.run(ctx, o.load/4, round > 0); err != nil {
 				return err
 			}
 		}
@@ -155,7 +155,7 @@ func (c *cachedReads) result(few *cachedReads, o options) report.Result {
 		res.Against = fmt.Sprintf("the same with %d cached secrets, in a server of its own", few.n)
 	}
 	res.Notes = []string{fmt.Sprintf("processor time an answer over HTTP, secrets in random order, %d connections, %v a run, medians of %d rounds on %d CPUs; every answer was recorded as a hit; %.0f req/s",
-		connections, o.load/2, o.pairs, runtime.NumCPU(), median(c.perSecond))}
+		connections, o.load/4, o.pairs, runtime.NumCPU(), median(c.perSecond))}
 	return res
 }
 
