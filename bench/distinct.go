@@ -3,12 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -157,59 +152,4 @@ func (c *cachedReads) result(few *cachedReads, o options) report.Result {
 	res.Notes = []string{fmt.Sprintf("processor time an answer over HTTP, secrets in random order, %d connections, %v a run, medians of %d rounds on %d CPUs; every answer was recorded as a hit; %.0f req/s",
 		connections, o.load/4, o.pairs, runtime.NumCPU(), median(c.perSecond))}
 	return res
-}
-
-// cloud answers as Secrets Manager does, for every name, and looks at no signature: it is there to be read from once.
-type cloud struct {
-	url  string
-	srv  *http.Server
-	done chan struct{}
-}
-
-func startCloud() (*cloud, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	c := &cloud{url: "http://" + ln.Addr().String(), done: make(chan struct{})}
-	c.srv = &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(answerSecrets)}
-	go func() {
-		defer close(c.done)
-		_ = c.srv.Serve(ln)
-	}()
-	return c, nil
-}
-
-func (c *cloud) close() {
-	_ = c.srv.Close()
-	<-c.done
-}
-
-func answerSecrets(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		SecretID     string   `json:"SecretId"`
-		SecretIDList []string `json:"SecretIdList"`
-	}
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	one := func(name string) string {
-		return fmt.Sprintf(`{"Name":%q,"VersionId":"00000000-0000-4000-8000-000000000001","SecretString":%q,"CreatedDate":1700000000}`, name, strings.Repeat("s", valueBytes))
-	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	if in.SecretIDList == nil {
-		_, _ = io.WriteString(w, one(in.SecretID))
-		return
-	}
-	list := make([]string, len(in.SecretIDList))
-	for i, name := range in.SecretIDList {
-		list[i] = one(name)
-	}
-	_, _ = io.WriteString(w, `{"SecretValues":[`+strings.Join(list, ",")+`]}`)
-}
-
-// sibling is another server of the same binary, in a folder beside.
-func (s *server) sibling(name string) (*server, error) {
-	return newServer(s.bin, filepath.Join(filepath.Dir(s.dir), name))
 }

@@ -55,6 +55,11 @@ func newServer(bin, dir string) (*server, error) {
 	return s, s.oneLog()
 }
 
+// sibling is another server of the same binary, in a folder beside.
+func (s *server) sibling(name string) (*server, error) {
+	return newServer(s.bin, filepath.Join(filepath.Dir(s.dir), name))
+}
+
 // oneLog keeps the audit log in one file, where its records are counted.
 func (s *server) oneLog() error {
 	const sink = "{type: file, path: audit/audit.jsonl, required: true"
