@@ -28,7 +28,7 @@ type Checkup struct {
 // Trouble is one thing that is not as it must be, or as it should.
 type Trouble struct {
 	What  string
-	Where string // key of the upstream's configuration
+	Where string // key of the upstream's configuration, assume_role of a mount's, or "" for all of it
 	Fix   string // what to do
 	Minor bool   // reads succeed all the same
 }

@@ -29,6 +29,7 @@ type assumer struct {
 	region   string
 	endpoint string
 	wall     func() time.Time
+	explain  explainer
 }
 
 // Retrieve fails with ErrLogin where the role cannot be assumed: a refusal is about the role, not about any secret.
@@ -42,7 +43,7 @@ func (a *assumer) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	got, err := caller{a.wire, a.signer, a.wall}.exchange(ctx, a.from, exchange{
 		url: a.endpoint, service: "sts", region: a.region, body: []byte(form.Encode()), most: maxSTS,
 		header: http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}, "Accept": {"application/xml"}},
-	}, xmlError)
+	}, a.explain)
 	if err != nil {
 		if errors.Is(err, secret.ErrDenied) {
 			// Not the sentinel: what is denied here is the role.

@@ -44,6 +44,7 @@ type Service struct {
 type Role struct {
 	ARN        string
 	ExternalID string // "" sends none
+	Key        string // of the configuration, by which a Checkup names it
 }
 
 // Config says which API to call, and as whom.
@@ -104,7 +105,7 @@ func New(c Config) (*Client, error) {
 			return nil, errors.New("aws: a role without an ARN")
 		}
 		k = newSessions(&assumer{
-			role: r, from: k, wire: w, signer: signer, region: c.Region, endpoint: endpointOf(c.STSEndpoint, "sts", c.Region), wall: c.Wall,
+			role: r, from: k, wire: w, signer: signer, region: c.Region, endpoint: endpointOf(c.STSEndpoint, "sts", c.Region), wall: c.Wall, explain: xmlError,
 		}, c.Wall)
 	}
 	return &Client{
@@ -137,15 +138,19 @@ type Request struct {
 
 // Call makes a call and returns the answer, an object that the caller wipes.
 func (c *Client) Call(ctx context.Context, r Request) (*strictjson.Node, error) {
+	return c.call(ctx, c.sessions, r, jsonError)
+}
+
+func (c *Client) call(ctx context.Context, k *sessions, r Request, explain explainer) (*strictjson.Node, error) {
 	region := r.Region
 	if region == "" {
 		region = c.region
 	}
-	a, err := c.exchange(ctx, c.sessions, exchange{
+	a, err := c.exchange(ctx, k, exchange{
 		url: endpointOf(c.endpoint, c.service.Name, region), service: c.service.Name, region: region,
 		header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {c.service.Target + r.Action}},
 		body:   r.Body, most: r.Most,
-	}, jsonError)
+	}, explain)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Action, err)
 	}

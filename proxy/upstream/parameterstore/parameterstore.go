@@ -18,11 +18,9 @@ package parameterstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
@@ -33,8 +31,7 @@ import (
 
 // Limits of calls. Parameters are of 8 KiB at most; an emulator may allow more.
 const (
-	maxBatch  = 10 // names in one GetParameters
-	batchWait = 3 * time.Millisecond
+	maxBatch  = 10      // names in one GetParameters
 	maxOne    = 4 << 20 // bytes of an answer with one parameter
 	maxMany   = 8 << 20 // bytes of an answer with more of them
 	pageSize  = 50      // entries of one page
@@ -44,30 +41,20 @@ const (
 // Config says where the parameters are. Its Service is set by New.
 type Config = awsjson.Config
 
-// Store is an upstream that is a secret.Lister, secret.Versioner and secret.OrderedVersions.
-type Store struct {
-	client *awsjson.Client
-	batch  *batch.Batch
-	lister awsjson.Lister
-}
+// Store is an upstream that is a secret.Lister, secret.Versioner, secret.OrderedVersions and secret.Checker.
+type Store struct{ base awsjson.Base }
 
 // New returns an upstream.
 func New(c Config) (*Store, error) {
-	c.Service = awsjson.Service{Name: "ssm", Target: "AmazonSSM."}
-	if c.Wall == nil {
-		c.Wall = time.Now
-	}
-	client, err := awsjson.New(c)
+	s := &Store{}
+	err := s.base.Open(c, awsjson.Shape{
+		Service: awsjson.Service{Name: "ssm", Target: "AmazonSSM."}, Most: maxBatch, Many: s.many, Fetch: s.fetch,
+		One: func(ctx context.Context, name string) (*secret.Secret, error) { return s.one(ctx, name, "") },
+	})
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{client: client}
-	s.lister.Wall, s.lister.Fetch = c.Wall, s.fetch
-	s.batch, err = batch.New(batch.Config{
-		Most: maxBatch, Wait: batchWait, Many: s.many, Refused: awsjson.Refused, Wall: c.Wall,
-		One: func(ctx context.Context, name string) (*secret.Secret, error) { return s.one(ctx, name, "") },
-	})
-	return s, err
+	return s, nil
 }
 
 // Read returns one version.
@@ -83,7 +70,7 @@ func (s *Store) read(ctx context.Context, name string, v secret.Version) (*secre
 	switch {
 	case v == secret.Current, v == "":
 		if _, err := secret.ParsePath(name); err == nil {
-			return s.batch.Read(ctx, name)
+			return s.base.Batch.Read(ctx, name)
 		}
 		return s.one(ctx, name, "")
 	case v == secret.Previous:
@@ -171,7 +158,7 @@ func (s *Store) one(ctx context.Context, name string, v secret.Version) (*secret
 		full += ":" + string(v)
 	}
 	body := append(jsontext.AppendString([]byte(`{"WithDecryption":true,"Name":`), full), '}')
-	root, err := s.client.Call(ctx, awsjson.Request{Action: "GetParameter", Region: in, Body: body, Most: maxOne})
+	root, err := s.base.Client.Call(ctx, awsjson.Request{Action: "GetParameter", Region: in, Body: body, Most: maxOne})
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +190,7 @@ func (s *Store) many(ctx context.Context, names []string) (map[string]batch.Resu
 	if len(asked) == 0 {
 		return out, nil
 	}
-	root, err := s.client.Call(ctx, awsjson.Request{Action: "GetParameters", Body: append(body, "]}"...), Most: maxMany})
+	root, err := s.base.Client.Call(ctx, awsjson.Request{Action: "GetParameters", Body: append(body, "]}"...), Most: maxMany})
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +246,4 @@ func versionOf(n *strictjson.Node) (secret.Version, error) {
 func (s *Store) CompareVersions(a, b secret.Version) int { return secret.CompareNumbers(a, b) }
 
 // Close ends the calls that are under way and waits for them.
-func (s *Store) Close() error {
-	err := s.batch.Close()
-	return errors.Join(err, s.client.Close())
-}
+func (s *Store) Close() error { return s.base.Close() }

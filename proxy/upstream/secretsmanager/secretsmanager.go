@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
@@ -35,8 +34,7 @@ import (
 
 // Limits of calls. Secrets are of 64 KiB at most; an emulator may allow more.
 const (
-	maxBatch   = 20 // names in one BatchGetSecretValue
-	batchWait  = 3 * time.Millisecond
+	maxBatch   = 20       // names in one BatchGetSecretValue
 	maxOne     = 4 << 20  // bytes of an answer with one secret
 	maxMany    = 16 << 20 // bytes of an answer with maxBatch secrets
 	maxTold    = 4 << 20  // bytes of an answer without values
@@ -48,34 +46,25 @@ const (
 // Config says where the secrets are. Its Service is set by New.
 type Config = awsjson.Config
 
-// Manager is an upstream that is a secret.Lister and a secret.Versioner.
+// Manager is an upstream that is a secret.Lister, a secret.Versioner and a secret.Checker.
 type Manager struct {
-	client *awsjson.Client
-	batch  *batch.Batch
-	lister awsjson.Lister
-
+	base     awsjson.Base
 	complete []string // ARNs
 }
 
 // New returns an upstream. complete is the ARNs that may be read as they are, with their random end.
 func New(c Config, complete ...string) (*Manager, error) {
-	c.Service = awsjson.Service{Name: "secretsmanager", Target: "secretsmanager."}
-	if c.Wall == nil {
-		c.Wall = time.Now
-	}
-	client, err := awsjson.New(c)
-	if err != nil {
-		return nil, err
-	}
-	m := &Manager{client: client, complete: complete}
-	m.lister.Wall, m.lister.Fetch = c.Wall, m.fetch
-	m.batch, err = batch.New(batch.Config{
-		Most: maxBatch, Wait: batchWait, Many: m.many, Refused: awsjson.Refused, Wall: c.Wall,
+	m := &Manager{complete: complete}
+	err := m.base.Open(c, awsjson.Shape{
+		Service: awsjson.Service{Name: "secretsmanager", Target: "secretsmanager."}, Most: maxBatch, Many: m.many, Fetch: m.fetch,
 		One: func(ctx context.Context, name string) (*secret.Secret, error) {
 			return m.one(ctx, name, secret.Current)
 		},
 	})
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Read returns one version.
@@ -83,7 +72,7 @@ func (m *Manager) Read(ctx context.Context, name string, v secret.Version) (*sec
 	read := m.one
 	if _, err := secret.ParsePath(name); err == nil && (v == secret.Current || v == "") {
 		read = func(ctx context.Context, name string, _ secret.Version) (*secret.Secret, error) {
-			return m.batch.Read(ctx, name)
+			return m.base.Batch.Read(ctx, name)
 		}
 	}
 	s, err := read(ctx, name, v)
@@ -121,7 +110,7 @@ func (m *Manager) one(ctx context.Context, name string, v secret.Version) (*secr
 	default:
 		body = append(jsontext.AppendString(append(body, `,"VersionStage":`...), string(v)), '}')
 	}
-	root, err := m.client.Call(ctx, awsjson.Request{Action: "GetSecretValue", Region: in, Body: body, Most: maxOne})
+	root, err := m.base.Client.Call(ctx, awsjson.Request{Action: "GetSecretValue", Region: in, Body: body, Most: maxOne})
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +155,7 @@ func (m *Manager) many(ctx context.Context, names []string) (map[string]batch.Re
 		if next != "" {
 			body = jsontext.AppendString(append(body, `,"NextToken":`...), next)
 		}
-		root, err := m.client.Call(ctx, awsjson.Request{Action: "BatchGetSecretValue", Body: append(body, '}'), Most: maxMany})
+		root, err := m.base.Client.Call(ctx, awsjson.Request{Action: "BatchGetSecretValue", Body: append(body, '}'), Most: maxMany})
 		if err == nil {
 			next, err = decodeMany(root, out)
 			root.Wipe()
@@ -265,7 +254,4 @@ func content(n *strictjson.Node) ([]byte, error) {
 }
 
 // Close ends the calls that are under way and waits for them.
-func (m *Manager) Close() error {
-	err := m.batch.Close()
-	return errors.Join(err, m.client.Close())
-}
+func (m *Manager) Close() error { return m.base.Close() }
