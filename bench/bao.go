@@ -49,7 +49,7 @@ func startBao(ctx context.Context) (*bao, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := startChild(ctx, io.Discard, binary, "server", "-dev", "-dev-no-store-token", "-dev-root-token-id="+baoToken, "-dev-listen-address="+address, "-log-level=error")
+	c, err := startChild(ctx, nil, io.Discard, binary, "server", "-dev", "-dev-no-store-token", "-dev-root-token-id="+baoToken, "-dev-listen-address="+address, "-log-level=error")
 	if err != nil {
 		return nil, err
 	}

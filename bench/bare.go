@@ -66,7 +66,7 @@ func startBare(ctx context.Context, a answer) (*bareServer, error) {
 		return nil, err
 	}
 	var out syncBuffer
-	c, err := startChild(ctx, &out, self, "-bare")
+	c, err := startChild(ctx, nil, &out, self, "-bare")
 	if err != nil {
 		return nil, err
 	}

@@ -25,9 +25,10 @@ type child struct {
 	err    error // of the process, after done
 }
 
-// startChild runs a program. stdout may be nil. ctx kills it.
-func startChild(ctx context.Context, stdout io.Writer, name string, args ...string) (*child, error) {
+// startChild runs a program, with env beside our own environment. stdout may be nil. ctx kills it.
+func startChild(ctx context.Context, env []string, stdout io.Writer, name string, args ...string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, name, args...), done: make(chan struct{})}
+	c.cmd.Env = append(os.Environ(), env...)
 	c.cmd.Stdout, c.cmd.Stderr = stdout, &c.stderr
 	var err error
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {

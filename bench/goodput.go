@@ -45,15 +45,11 @@ func whole(o load.Outcome) float64 {
 // goodput puts the server under three times the load that it can answer, and counts what it answers in time. Its limits
 // are those that nobody has set: no rates, and the default of max_in_flight.
 func goodput(ctx context.Context, o options, r *report.Report) (err error) {
-	dir, remove, err := scratch()
+	s, err := buildServer(ctx)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	s, err := buildServer(ctx, dir)
-	if err != nil {
-		return err
-	}
+	defer s.remove()
 	if err := s.configure(fmt.Sprintf("cache: {entries: %d}\n", cachedSecrets)); err != nil {
 		return err
 	}

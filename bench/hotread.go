@@ -22,15 +22,11 @@ const (
 // hotRead measures one cached secret, read over and over with one token: verified, decided by the policy, and recorded
 // every time, by the real server in a process of its own.
 func hotRead(ctx context.Context, o options, r *report.Report) (err error) {
-	dir, remove, err := scratch()
+	s, err := buildServer(ctx)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	s, err := buildServer(ctx, dir)
-	if err != nil {
-		return err
-	}
+	defer s.remove()
 	if err := idleMemory(ctx, o, r, s); err != nil {
 		return err
 	}

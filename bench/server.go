@@ -30,49 +30,74 @@ const (
 type server struct {
 	*child
 	bin, dir string
+	env      []string // beside that of the harness
 	config   *config.Config
 	url      string
 }
 
-// buildServer builds the binary that is released: the same command and flags as "make build".
-func buildServer(ctx context.Context, dir string) (*server, error) {
-	s := &server{bin: filepath.Join(dir, "keyhole"), dir: filepath.Join(dir, "server")}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.bin, "./cmd/keyhole")
+// buildServer builds the binary that is released: the same command and flags as "make build". Who has it removes it.
+func buildServer(ctx context.Context) (_ *server, err error) {
+	dir, err := os.MkdirTemp("", "keyhole-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(dir, "keyhole")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, "./cmd/keyhole")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building cmd/keyhole: %w: %s", err, out)
 	}
+	return newServer(bin, filepath.Join(dir, "server"))
+}
+
+// newServer makes the folder of a server.
+func newServer(bin, dir string) (*server, error) {
+	s := &server{bin: bin, dir: dir}
 	if err := devdir.Create(s.dir, "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	if err := s.oneLog(); err != nil {
-		return nil, err
-	}
-	return s, s.load()
+	return s, s.oneLog()
 }
+
+// sibling is another server of the same binary, in a folder beside.
+func (s *server) sibling(name string) (*server, error) {
+	return newServer(s.bin, filepath.Join(filepath.Dir(s.dir), name))
+}
+
+// remove leaves nothing of a server that has ended, nor of its siblings.
+func (s *server) remove() { _ = os.RemoveAll(filepath.Dir(s.dir)) }
 
 // oneLog keeps the audit log in one file, where its records are counted.
 func (s *server) oneLog() error {
 	const sink = "{type: file, path: audit/audit.jsonl, required: true"
-	text, err := os.ReadFile(s.configFile())
-	if err != nil {
-		return err
-	}
-	before, after, found := strings.Cut(string(text), sink)
-	if !found {
-		return errors.New("the configuration has no audit file to keep whole")
-	}
-	return os.WriteFile(s.configFile(), []byte(before+sink+", rotate: 1TiB"+after), 0o600)
+	return s.edit(map[string]string{sink: sink + ", rotate: 1TiB"}, "")
 }
 
 // configure adds to the configuration.
-func (s *server) configure(text string) error {
-	f, err := os.OpenFile(s.configFile(), os.O_APPEND|os.O_WRONLY, 0)
+func (s *server) configure(text string) error { return s.edit(nil, text) }
+
+// edit replaces the first of each of these texts in the configuration, and adds to its end.
+func (s *server) edit(replace map[string]string, add string) error {
+	b, err := os.ReadFile(s.configFile())
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
-	if err := errors.Join(err, f.Close()); err != nil {
+	text := string(b)
+	for old, changed := range replace {
+		if !strings.Contains(text, old) {
+			return fmt.Errorf("the configuration has no %q", old)
+		}
+		text = strings.Replace(text, old, changed, 1)
+	}
+	if err := os.WriteFile(s.configFile(), []byte(text+add), 0o600); err != nil {
 		return err
 	}
 	return s.load()
@@ -88,7 +113,7 @@ func (s *server) configFile() string { return filepath.Join(s.dir, devdir.Config
 func (s *server) auditFile() string  { return filepath.Join(s.dir, "audit", "audit.jsonl") }
 
 func (s *server) start(ctx context.Context) (err error) {
-	s.child, err = startChild(ctx, io.Discard, s.bin, "serve", "--config", s.configFile(), "--log-level", "warn")
+	s.child, err = startChild(ctx, s.env, io.Discard, s.bin, "serve", "--config", s.configFile(), "--log-level", "warn")
 	if err != nil {
 		return err
 	}

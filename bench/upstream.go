@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/bench/internal/load"
@@ -32,15 +31,11 @@ func upstreamReads(ctx context.Context, o options, r *report.Report) error {
 		return err
 	}
 	defer gate.close()
-	dir, remove, err := scratch()
+	s, err := buildServer(ctx)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	s, err := buildServer(ctx, dir)
-	if err != nil {
-		return err
-	}
+	defer s.remove()
 	if err := s.before(vault.url, gate.url); err != nil {
 		return err
 	}
@@ -69,21 +64,14 @@ func (s *server) before(direct, gate string) error {
 	if err := os.WriteFile(filepath.Join(s.dir, "keys", "bao-token"), []byte(baoToken), 0o600); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(s.configFile())
-	if err != nil {
-		return err
-	}
 	const upstream = "  %s: {type: vault, address: %q, kv: {mount: secret}, auth: {method: token, token: \"file:keys/bao-token\"}, limits: {rate: 0}}\n"
 	const mount = "  - {path: %s, upstream: %s, at: bench, cache: {soft_ttl: 1h, hard_ttl: 1h}}\n"
-	changed := strings.Replace(string(text), "\nupstreams:\n", "\nupstreams:\n"+fmt.Sprintf(upstream, "bao", direct)+fmt.Sprintf(upstream, "gated", gate), 1)
-	changed = strings.Replace(changed, "\nmounts:\n", "\nmounts:\n"+fmt.Sprintf(mount, "bao", "bao")+fmt.Sprintf(mount, "herd", "gated"), 1)
-	// Each listener has its share of the descriptors, and the whole herd comes to one.
-	changed = strings.Replace(changed, `admin: "127.0.0.1:0"`, `admin: ""`, 1)
-	changed += fmt.Sprintf("limits: {max_in_flight: %d}\n", 2*herdSize)
-	if err := os.WriteFile(s.configFile(), []byte(changed), 0o600); err != nil {
-		return err
-	}
-	return s.load()
+	return s.edit(map[string]string{
+		"\nupstreams:\n": "\nupstreams:\n" + fmt.Sprintf(upstream, "bao", direct) + fmt.Sprintf(upstream, "gated", gate),
+		"\nmounts:\n":    "\nmounts:\n" + fmt.Sprintf(mount, "bao", "bao") + fmt.Sprintf(mount, "herd", "gated"),
+		// Each listener has its share of the descriptors, and the whole herd comes to one.
+		`admin: "127.0.0.1:0"`: `admin: ""`,
+	}, fmt.Sprintf("limits: {max_in_flight: %d}\n", 2*herdSize))
 }
 
 type upstreamBench struct {

@@ -12,15 +12,17 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 )
 
-// hookRate is how many messages a second one source address may send to hooks, be they good or not. It comes before any
-// signature is computed, and it is set whatever the limits are: a hook takes no token, so anybody may try.
+// hookRate is how many messages a second one hook may send, and for how many that are not good one source address gets an
+// answer that says why. It is set whatever the limits are: a hook takes no token, so anybody may try. Who tries does not
+// use up what a hook may send, from whichever address it does.
 const hookRate = 10
 
 // HookMessage is what arrived at a hook: nothing of it is to be believed.
 type HookMessage = identity.HookMessage
 
 // Hook is Invalidate for who signs a message with the key of a hook instead of having a token. i is what the body of m
-// says. The hook is the principal: trust rule "hook", and the hook's name as subject.
+// says. The hook is the principal: trust rule "hook", and the hook's name as subject. A message is taken once; one that
+// ends with an error may be sent again as it is.
 func (p *Proxy) Hook(ctx context.Context, c *Call, m *HookMessage, i Invalidation) (Invalidated, error) {
 	t := p.begin(c, policy.Invalidate)
 	defer p.end(t)
@@ -28,26 +30,44 @@ func (p *Proxy) Hook(ctx context.Context, c *Call, m *HookMessage, i Invalidatio
 	if err := p.limitSource(ctx, c, t); err != nil {
 		return Invalidated{}, err
 	}
-	wait := p.senders.take(p.senders.source(c.SourceIP), hookRate, p.mono())
-	if err := p.limited(ctx, t, wait, "too many messages to hooks from this address; slow down"); err != nil {
-		return Invalidated{}, err
-	}
 	v, err := t.rules.Hooks.Verify(m, t.rec.Time)
 	if err != nil {
 		digest := sha256.Sum256([]byte(m.Signature))
-		t.rec.Action = audit.ActionAuthenticate
 		t.rec.Principal = audit.Principal{TokenID: "sha256:" + hex.EncodeToString(digest[:8])}
-		return Invalidated{}, p.refuse(ctx, t, unsigned(m, err))
+		return Invalidated{}, p.turnAway(ctx, c, t, unsigned(m, err))
 	}
 	t.actFor(v)
-	if err := p.limitPrincipal(ctx, t.req.Principal, t); err != nil {
+	if !p.replays.Take(v.Principal.TokenID, v.Principal.Expires, t.rec.Time) {
+		return Invalidated{}, p.turnAway(ctx, c, t, fail(api.TokenInvalid, "this message was taken before; sign each one anew, with the time at which it is sent"))
+	}
+	done, err := p.signed(ctx, t, i)
+	if err != nil {
+		p.replays.GiveBack(v.Principal.TokenID) // it may have come to nothing: whoever sends it again must be heard
+	}
+	return done, err
+}
+
+// signed is Invalidate for a hook.
+func (p *Proxy) signed(ctx context.Context, t *transaction, i Invalidation) (Invalidated, error) {
+	pr := t.req.Principal
+	wait := p.senders.take(p.senders.principal(pr.Trust, pr.Issuer, pr.Subject), hookRate, p.mono())
+	if err := p.limited(ctx, t, wait, "too many messages to this hook; slow down"); err != nil {
 		return Invalidated{}, err
 	}
-	if !p.replays.Take(v.Principal.TokenID, v.Principal.Expires, t.rec.Time) {
-		t.rec.Action = audit.ActionAuthenticate
-		return Invalidated{}, p.refuse(ctx, t, fail(api.TokenInvalid, "this message was taken before; sign each one anew, with the time at which it is sent"))
+	if err := p.limitPrincipal(ctx, pr, t); err != nil {
+		return Invalidated{}, err
 	}
 	return p.invalidate(ctx, t, i)
+}
+
+// turnAway refuses a message that is not good.
+func (p *Proxy) turnAway(ctx context.Context, c *Call, t *transaction, e *Error) error {
+	t.rec.Action = audit.ActionAuthenticate
+	wait := p.senders.take(p.senders.source(c.SourceIP), hookRate, p.mono())
+	if err := p.limited(ctx, t, wait, "too many messages to hooks from this address that are not good; slow down"); err != nil {
+		return err
+	}
+	return p.refuse(ctx, t, e)
 }
 
 // unsigned is the answer to a message that does not verify. It does not tell whether there is such a hook.

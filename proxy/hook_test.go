@@ -5,7 +5,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,13 +21,18 @@ import (
 var hookKey = bytes.Repeat([]byte("k"), identity.MinHookKeyBytes)
 
 // withHook is the harness with a hook that may invalidate one/*.
-func withHook(t *testing.T) *harness {
+func withHook(t *testing.T, edits ...func(*proxy.Config)) *harness {
 	t.Helper()
 	allow, err := secret.ParsePattern("one/*")
 	must(t, err)
 	hooks, err := identity.NewHooks([]identity.HookConfig{{Name: "ci", Keys: [][]byte{hookKey}, Allow: []secret.Pattern{allow}}})
 	must(t, err)
-	return newHarness(t, func(c *proxy.Config) { c.Hooks = hooks })
+	return newHarness(t, func(c *proxy.Config) {
+		c.Hooks = hooks
+		for _, edit := range edits {
+			edit(c)
+		}
+	})
 }
 
 func (h *harness) message(body string) *proxy.HookMessage {
@@ -60,6 +67,46 @@ func TestHook(t *testing.T) {
 	}
 }
 
+// A message that came to nothing is heard when it is sent again, as it is; one that was taken is not.
+func TestHookMayTryAgain(t *testing.T) {
+	h := withHook(t)
+	m := h.message("one")
+	what := proxy.Invalidation{Path: path(t, "one/KEY")}
+	h.store.fail.Store(true)
+	for range 2 {
+		if _, err := h.Hook(t.Context(), sender, m, what); err == nil || codeOf(t, err) != api.StateUnavailable {
+			t.Errorf("without a store: got %v, want state_unavailable", err)
+		}
+	}
+	h.store.fail.Store(false)
+	done, err := h.Hook(t.Context(), sender, m, what)
+	if err != nil || done.Generation != 1 {
+		t.Errorf("the same when the store is back: got %v, want it taken", err)
+	}
+	if _, err = h.Hook(t.Context(), sender, m, what); err == nil || codeOf(t, err) != api.TokenInvalid {
+		t.Errorf("once more: got %v, want it refused", err)
+	}
+}
+
+// A hook is one principal, wherever its messages come from.
+func TestHookIsLimitedAsAPrincipal(t *testing.T) {
+	h := withHook(t, limited(proxy.Limits{PerPrincipal: 2}))
+	codes := map[api.Code]int{}
+	for i := range 4 {
+		from := *sender
+		from.SourceIP = "192.0.2." + strconv.Itoa(100+i)
+		_, err := h.Hook(t.Context(), &from, h.message("message "+strconv.Itoa(i)), proxy.Invalidation{Path: path(t, "one/KEY")})
+		if err == nil {
+			codes[""]++
+			continue
+		}
+		codes[codeOf(t, err)]++
+	}
+	if codes[""] != 2 || codes[api.RateLimited] != 2 {
+		t.Errorf("got %v, want two taken and two slowed down", codes)
+	}
+}
+
 // What does not verify, and what the hook may not do, changes nothing and is recorded.
 func TestHookRefusals(t *testing.T) {
 	h := withHook(t)
@@ -85,7 +132,7 @@ func TestHookRefusals(t *testing.T) {
 			t.Errorf("%s: got %v at generation %d, want %s", name, err, h.Generation(), row.want)
 		}
 	}
-	if n := h.records(`"action":"authenticate"`, `"status":401`); n != 3 {
+	if n := h.records(`"action":"authenticate"`, `"token_id":"sha256:`, `"status":401`); n != 3 {
 		t.Errorf("got %d records of messages that did not verify, want 3", n)
 	}
 	old := h.message("old")
@@ -107,26 +154,32 @@ func TestHookIsRevoked(t *testing.T) {
 	}
 }
 
-// Whoever tries signatures is slowed down before they are looked at, and alone.
+// Whoever tries signatures is slowed down, and keeps no hook from being heard, not even from the same address.
 func TestHookSendersAreLimited(t *testing.T) {
 	h := withHook(t)
-	bad := h.message("x")
-	bad.Signature = ""
+	bad, caught := h.message("x"), h.message("caught")
+	bad.Signature = strings.Repeat("0", 64)
 	one := proxy.Invalidation{Path: path(t, "one/KEY")}
+	_, err := h.Hook(t.Context(), sender, caught, one)
+	must(t, err)
 	codes := map[api.Code]int{}
-	for range 20 {
-		_, err := h.Hook(t.Context(), sender, bad, one)
+	for _, m := range slices.Repeat([]*proxy.HookMessage{bad, caught}, 10) {
+		_, err := h.Hook(t.Context(), sender, m, one)
 		codes[codeOf(t, err)]++
 	}
-	if codes[api.Unauthenticated] != 10 || codes[api.RateLimited] != 10 {
-		t.Errorf("got %v, want 10 looked at and 10 not", codes)
+	if codes[api.TokenInvalid] != 10 || codes[api.RateLimited] != 10 {
+		t.Errorf("got %v, want 10 that are told why and 10 that are not", codes)
 	}
-	if _, err := h.Hook(t.Context(), sender, h.message("good"), one); codeOf(t, err) != api.RateLimited {
-		t.Errorf("got %v, want the source limited whatever it sends", err)
+	clear(codes)
+	for i := range 20 {
+		_, err := h.Hook(t.Context(), sender, h.message("good "+strconv.Itoa(i)), one)
+		if err == nil {
+			codes[""]++
+			continue
+		}
+		codes[codeOf(t, err)]++
 	}
-	elsewhere := *sender
-	elsewhere.SourceIP = "192.0.2.10"
-	if _, err := h.Hook(t.Context(), &elsewhere, h.message("good"), one); err != nil {
-		t.Errorf("another source: %v", err)
+	if codes[""] != 9 || codes[api.RateLimited] != 11 {
+		t.Errorf("got %v, want what the hook may send in a second, less what it sent before", codes)
 	}
 }

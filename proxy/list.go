@@ -76,6 +76,8 @@ func (p *Proxy) list(ctx context.Context, t *transaction, r ListRequest) (Listin
 		return Listing{}, overloaded()
 	}
 	waiting := t.bounded(ctx)
+	// Pages are not spent on what no scope can show.
+	r.Prefix = t.req.Principal.Scopes.Root(policy.List, r.Prefix)
 	streams, err := p.streams(waiting, t, r)
 	if err != nil {
 		return Listing{}, err

@@ -56,7 +56,7 @@ func (s *stream) collectFields(ctx context.Context, scopes policy.Scopes, r List
 }
 
 func (s *stream) addFields(ctx context.Context, object secret.Path, it secret.Item, r ListRequest) error {
-	obj, err := s.mount.reader.Read(ctx, it.Name, secret.Current)
+	obj, err := s.mount.part.Read(ctx, it.Name, secret.Current)
 	if errors.Is(err, secret.ErrNotFound) {
 		return nil // deleted since it was listed
 	}

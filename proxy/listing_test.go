@@ -13,6 +13,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/cache"
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
@@ -262,4 +263,66 @@ func TestListOfASilentUpstream(t *testing.T) {
 			t.Errorf("got %q, want upstream_timeout", got)
 		}
 	})
+}
+
+// slow is a shelf of one object that takes three seconds to read.
+type slow struct{ book }
+
+func (s *slow) Read(ctx context.Context, name string, v secret.Version) (*secret.Secret, error) {
+	select {
+	case <-time.After(3 * time.Second):
+		return s.book.Read(ctx, name, v)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Who lists more than there is time for takes nothing from those who read.
+func TestListingThatTakesTooLongIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &slow{book{secrets: map[string]*secret.Secret{}}}
+		for i := range 4 {
+			name := fmt.Sprintf("a/ENV%d", i)
+			up.names = append(up.names, name)
+			up.secrets[name] = text(`{"KEY":"` + canary + `"}`)
+		}
+		h := newHarness(t, mounted(t, up, func(m *proxy.Mount) {
+			g, err := guard.New(guard.Config{Failures: 1})
+			must(t, err)
+			m.Layout, m.Guard = proxy.Fields, g
+		}))
+		c := h.call(t, "read:one/** list:one/**")
+		if _, code := h.list(t, c, proxy.ListRequest{}); code != api.UpstreamTimeout {
+			t.Errorf("a listing of 12s: got %q, want upstream_timeout", code)
+		}
+		if v, code := h.read(t, c, "one/ENV0/KEY"); v != canary {
+			t.Errorf("afterwards a read: got %q", code)
+		}
+	})
+}
+
+// A scope for a few secrets among many others shows them on the first page, and only they are looked at.
+func TestListLooksWhereAScopeCanMatch(t *testing.T) {
+	up := &book{}
+	for i := range 10_000 {
+		up.names = append(up.names, fmt.Sprintf("web/production/a%05d", i))
+	}
+	up.names = append(up.names, "web/production/x", "web/production/x/DB", "web/production/x/KEY", "web/production/x-other")
+	slices.Sort(up.names)
+	h := newHarness(t, mounted(t, up, func(m *proxy.Mount) { m.Path, m.At = path(t, "web"), "web" }))
+	for i, prefix := range []secret.Path{{}, path(t, "web"), path(t, "web/production")} {
+		r := proxy.ListRequest{Prefix: prefix, Limit: 500}
+		out, err := h.List(t.Context(), h.call(t, "list:web/production/x/**"), r)
+		must(t, err)
+		if len(out.Items) != 2 || out.Items[0].Path.String() != "web/production/x/DB" || out.Next != "" {
+			t.Errorf("prefix %q: got %+v, next %q", prefix, out.Items, out.Next)
+		}
+		// The prefix is the one that was asked for; what lies beside the scope is not looked at.
+		if n := h.records(`"action":"list"`, `"returned":2`, `"examined":3`); n != i+1 {
+			t.Errorf("prefix %q: %d records of 3 examined and 2 returned, want %d", prefix, n, i+1)
+		}
+		if n := h.records(`"path":"` + prefix.String() + `"`); n != 1 && !prefix.IsZero() {
+			t.Errorf("prefix %q: %d records of it, want 1", prefix, n)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/cache"
 	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
@@ -57,6 +58,7 @@ type LabelRule struct {
 type mount struct {
 	Mount
 	reader  guard.Reader
+	part    guard.Reader           // reader for listings
 	writer  secret.Writer          // nil where the upstream takes no writes
 	lister  secret.Lister          // nil where the upstream cannot list
 	ordered secret.OrderedVersions // nil where versions do not tell which is newer
@@ -68,6 +70,8 @@ type mount struct {
 	log     *slog.Logger
 	older   atomic.Uint64 // refreshes that came back with an older version twice
 
+	complaint complaint
+
 	deleter   secret.Deleter   // nil where the upstream deletes nothing
 	versioner secret.Versioner // nil where the upstream does not tell its versions
 }
@@ -78,7 +82,7 @@ type mountTable struct {
 	all    []*mount
 }
 
-func newMountTable(mounts []Mount, values *cache.Cache, log *slog.Logger) (*mountTable, error) {
+func newMountTable(mounts []Mount, values *cache.Cache, mono func() time.Duration, log *slog.Logger) (*mountTable, error) {
 	t := &mountTable{byPath: make(map[string]*mount, len(mounts))}
 	for _, m := range mounts {
 		if m.Upstream == nil || m.UpstreamName == "" {
@@ -93,9 +97,9 @@ func newMountTable(mounts []Mount, values *cache.Cache, log *slog.Logger) (*moun
 		if t.byPath[m.Path.String()] != nil {
 			return nil, fmt.Errorf("mount %q is defined twice", m.Path)
 		}
-		e := &mount{Mount: m, cache: values, log: log}
+		e := &mount{Mount: m, cache: values, log: log, complaint: complaint{mono: mono}}
 		e.load = e.refresh
-		e.reader = m.Guard.Reader(m.Upstream)
+		e.reader, e.part = m.Guard.Reader(m.Upstream), m.Guard.Part(m.Upstream)
 		if w, ok := m.Upstream.(secret.Writer); ok {
 			e.writer = m.Guard.Writer(w)
 		}

@@ -3,19 +3,27 @@ package proxy
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/cache"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// refresh is the cache.Load of the mount. Where versions are ordered, a read that would replace a newer version by an
-// older one is taken for a replica's that lags behind, and repeated once. What comes back then is accepted: the upstream
-// is believed about values, and it may have been restored from a backup.
+// refresh is the cache.Load of the mount.
 func (m *mount) refresh(ctx context.Context, k cache.Key) (*secret.Secret, error) {
-	s, err := m.read(ctx, k)
+	s, err := m.readForward(ctx, k)
+	m.complaint.about(ctx, m, k, err)
 	if err == nil && m.poller != nil {
-		m.poller.watch(k)
+		m.poller.watch(m, k)
 	}
+	return s, err
+}
+
+// readForward reads. Where versions are ordered, a read that would replace a newer version by an older one is taken for a
+// replica's that lags behind, and repeated once. What comes back then is accepted: the upstream is believed about values,
+// and it may have been restored from a backup.
+func (m *mount) readForward(ctx context.Context, k cache.Key) (*secret.Secret, error) {
+	s, err := m.read(ctx, k)
 	if err != nil || !m.goesBack(k, s) {
 		return s, err
 	}
@@ -28,11 +36,29 @@ func (m *mount) refresh(ctx context.Context, k cache.Key) (*secret.Secret, error
 	return s, err
 }
 
-// goesBack reports whether s is older than what is held under k, by its version and not by its time either.
+// goesBack reports whether s is older than what is held under k.
 func (m *mount) goesBack(k cache.Key, s *secret.Secret) bool {
-	if m.ordered == nil || s == nil {
+	if s == nil {
 		return false
 	}
-	version, created, ok := m.cache.Held(k)
-	return ok && m.ordered.CompareVersions(s.Version, version) < 0 && !s.CreatedAt.After(created)
+	was, ok := held(m.cache, k)
+	return ok && m.precedes(version{s.Version, s.CreatedAt}, was)
+}
+
+// version is one of a secret, as it is held or told.
+type version struct {
+	name    secret.Version
+	created time.Time
+}
+
+func (v version) is(o version) bool { return v.name == o.name && v.created.Equal(o.created) }
+
+func held(c *cache.Cache, k cache.Key) (v version, ok bool) {
+	v.name, v.created, ok = c.Held(k)
+	return v, ok
+}
+
+// precedes reports whether v is older than o, by its name and not by its time either.
+func (m *mount) precedes(v, o version) bool {
+	return m.ordered != nil && m.ordered.CompareVersions(v.name, o.name) < 0 && !v.created.After(o.created)
 }

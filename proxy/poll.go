@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -18,8 +19,13 @@ type Poll struct {
 	MaxPaths int // most cached paths that are watched; what is cached beyond them is seen changed at its soft TTL
 }
 
-// maxPollBackoff is how many times longer the pause gets while the upstream fails.
-const maxPollBackoff = 32
+const (
+	// maxPollPause is how long the pauses get while the upstream fails, where the interval is not longer: it is left alone
+	// by its guard, and when it is back what changed meanwhile must not wait for long.
+	maxPollPause = 30 * time.Second
+	// maxSkips is for how many rounds an object is left out whose versions the upstream denies us.
+	maxSkips = 63
+)
 
 // poller watches what is cached of one upstream: it asks for versions, never for values, one object after the other, and
 // lets go of what is not current. It makes nothing live longer: an answer that nothing changed has no effect. What it finds
@@ -31,10 +37,21 @@ type poller struct {
 	cache     *cache.Cache
 	poll      Poll
 	log       *slog.Logger
+	random    func() float64 // in [0,1)
 
 	mu      sync.Mutex
-	watched map[cache.Key]bool // whether a round has passed over it: a read is watched a moment before it is cached
-	full    bool               // said that there are more
+	watched map[cache.Key]*watch
+	full    bool // said that there are more
+}
+
+// watch is one cached secret that is watched, from its read on to the end of its hard TTL: later it is read anew before
+// it is served, and what nobody asks for any more costs the upstream nothing.
+type watch struct {
+	mount  *mount
+	read   cache.Moment
+	passed bool // a round has passed over it: a read is watched a moment before it is cached
+
+	skips, skip int // how many rounds it was left out when it was denied last, and how many of them are left
 }
 
 func newPollers(t *mountTable, values *cache.Cache, log *slog.Logger) ([]*poller, error) {
@@ -51,7 +68,7 @@ func newPollers(t *mountTable, values *cache.Cache, log *slog.Logger) ([]*poller
 		if p == nil {
 			p = &poller{
 				upstream: m.UpstreamName, versioner: m.versioner, outbox: m.outbox, cache: values, poll: m.Poll, log: log,
-				watched: map[cache.Key]bool{},
+				random: rand.Float64, watched: map[cache.Key]*watch{},
 			}
 			byName[m.UpstreamName], all = p, append(all, p)
 		}
@@ -60,26 +77,30 @@ func newPollers(t *mountTable, values *cache.Cache, log *slog.Logger) ([]*poller
 	return all, nil
 }
 
-// watch remembers what was just read into the cache. A version by its own name never becomes another.
-func (p *poller) watch(k cache.Key) {
+// watch remembers what was just read into the cache through m. A version by its own name never becomes another.
+func (p *poller) watch(m *mount, k cache.Key) {
 	if k.Version != secret.Current && k.Version != secret.Previous {
 		return
 	}
+	now := p.cache.Observe()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, known := p.watched[k]
+	w := p.watched[k]
 	switch {
-	case known || len(p.watched) < p.poll.MaxPaths:
-		p.watched[k] = false
+	case w != nil:
+		w.read, w.passed = now, false
+	case len(p.watched) < p.poll.MaxPaths:
+		p.watched[k] = &watch{mount: m, read: now}
 	case !p.full:
 		p.full = true
 		p.log.Warn("more paths are cached than are polled; the rest is seen changed at its soft TTL", "upstream", p.upstream, "max_paths", p.poll.MaxPaths)
 	}
 }
 
-// run polls until ctx is done. While the upstream fails, the pauses get longer.
+// run polls until ctx is done. While the upstream fails, the pauses get longer. It begins at a random moment of the
+// interval, so that nodes that were started together do not ask together.
 func (p *poller) run(ctx context.Context) {
-	pause := p.poll.Interval
+	pause := time.Duration(p.random() * float64(p.poll.Interval))
 	for {
 		timer := time.NewTimer(pause)
 		select {
@@ -94,53 +115,73 @@ func (p *poller) run(ctx context.Context) {
 		case err == nil:
 			pause = p.poll.Interval
 		default:
-			pause = min(2*pause, maxPollBackoff*p.poll.Interval)
+			pause = max(p.poll.Interval, min(2*pause, maxPollPause))
 			p.log.Warn("polling for versions failed; what is cached lives no longer for it", "upstream", p.upstream, "pause", pause.String(), "error", err.Error())
 		}
 	}
 }
 
-// round asks once for each object that is cached. A failure ends it, but for a denial: that may be one object's.
-func (p *poller) round(ctx context.Context) (failed error) {
-	for name, held := range p.held() {
-		err := p.ask(ctx, name, held)
-		if err != nil {
-			failed = err
-		}
+// round asks once for each object that is cached. A failure ends it, but for a denial, which may be one object's: that
+// is left out for a while, longer each time.
+func (p *poller) round(ctx context.Context) error {
+	denied := 0
+	for name, all := range p.held() {
+		err := p.ask(ctx, name, all)
 		if err != nil && !errors.Is(err, secret.ErrDenied) {
 			return err
 		}
+		if err != nil {
+			denied++
+		}
+		p.leaveOut(all, err != nil)
 	}
-	return failed
+	if denied > 0 {
+		p.log.Warn("the upstream denies us versions of what is cached; it is asked less often, and what changed is seen at its soft TTL", "upstream", p.upstream, "objects", denied)
+	}
+	return nil
 }
 
-// version is one of a secret, as it is held or told.
-type version struct {
-	name    secret.Version
-	created time.Time
-}
-
-func (v version) is(o version) bool { return v.name == o.name && v.created.Equal(o.created) }
-
-// held is what of the watched is still cached, by object. The rest makes room.
-func (p *poller) held() map[string]map[cache.Key]version {
+// leaveOut decides how many rounds go by until the object is asked for again.
+func (p *poller) leaveOut(all []holding, denied bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	objects := map[string]map[cache.Key]version{}
-	for k, passed := range p.watched {
-		name, created, ok := p.cache.Held(k)
+	for _, h := range all {
+		switch w := p.watched[h.key]; {
+		case w == nil:
+		case denied:
+			w.skips = min(2*w.skips+1, maxSkips)
+			w.skip = w.skips
+		default:
+			w.skips = 0
+		}
+	}
+}
+
+// holding is one secret of an object, as it is cached.
+type holding struct {
+	key   cache.Key
+	mount *mount
+	version
+}
+
+// held is what of the watched is still cached, by object. The rest makes room.
+func (p *poller) held() map[string][]holding {
+	now := p.cache.Observe()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	objects := map[string][]holding{}
+	for k, w := range p.watched {
+		v, ok := held(p.cache, k)
 		switch {
-		case !ok && passed:
+		case !ok && w.passed, now.Since(w.read) >= w.mount.TTL.Hard:
 			delete(p.watched, k)
-			continue
 		case !ok:
-			p.watched[k] = true
-			continue
+			w.passed = true
+		case w.skip > 0:
+			w.skip--
+		default:
+			objects[k.Name] = append(objects[k.Name], holding{k, w.mount, v})
 		}
-		if objects[k.Name] == nil {
-			objects[k.Name] = map[cache.Key]version{}
-		}
-		objects[k.Name][k] = version{name, created}
 	}
 	if len(p.watched) < p.poll.MaxPaths {
 		p.full = false
@@ -149,12 +190,36 @@ func (p *poller) held() map[string]map[cache.Key]version {
 }
 
 // ask compares one object with what is held of it.
-func (p *poller) ask(ctx context.Context, name string, held map[cache.Key]version) error {
+func (p *poller) ask(ctx context.Context, name string, all []holding) error {
+	told, err := p.tell(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		v, ok := told[h.key.Version]
+		// What was read anew while the question was under way may be newer than the answer.
+		now, still := held(p.cache, h.key)
+		switch {
+		case ok && v.is(h.version), !still, !now.is(h.version):
+		case ok && h.mount.precedes(v, h.version):
+			// A replica that lags, or a vault that was put back: a read finds out, and what is held stays until then.
+			p.cache.Refresh(h.key, h.name, h.mount.TTL, h.mount.load)
+		default:
+			p.log.Info("a secret changed in its upstream", "upstream", p.upstream, "path", h.key.Path.String())
+			p.outbox.forget(name)
+			return nil
+		}
+	}
+	return nil
+}
+
+// tell asks what the versions of one object are that can be asked for without their names.
+func (p *poller) tell(ctx context.Context, name string) (map[secret.Version]version, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	versions, err := p.versioner.Versions(ctx, name)
 	if err = pollFailure(err); err != nil {
-		return err
+		return nil, err
 	}
 	told := map[secret.Version]version{}
 	for _, v := range versions {
@@ -165,18 +230,7 @@ func (p *poller) ask(ctx context.Context, name string, held map[cache.Key]versio
 			told[secret.Previous] = version{v.Version, v.CreatedAt}
 		}
 	}
-	for k, was := range held {
-		if t, ok := told[k.Version]; ok && t.is(was) {
-			continue
-		}
-		// What was read anew while the question was under way may be newer than the answer.
-		if now, created, ok := p.cache.Held(k); ok && was.is(version{now, created}) {
-			p.log.Info("a secret changed in its upstream", "upstream", p.upstream, "path", k.Path.String())
-			p.outbox.forget(name)
-			return nil
-		}
-	}
-	return nil
+	return told, nil
 }
 
 // pollFailure is nil where the upstream answered, be it that there is no such secret.

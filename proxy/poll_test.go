@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -19,26 +20,63 @@ type polled struct {
 	*embedded.Vault
 	mu    sync.Mutex
 	fail  error
+	fails map[string]error // of one object
 	asked map[string]int
 	calls int
+	lag   func(name string)    // where not nil, what is told is what was so before it is called
+	lags  *secret.Secret       // where not nil, what the next read returns
+	told  []secret.VersionInfo // where not nil, what is told
 }
 
 func (v *polled) Versions(ctx context.Context, name string) ([]secret.VersionInfo, error) {
 	v.mu.Lock()
 	v.asked[name]++
 	v.calls++
-	fail := v.fail
+	fail, lag, lagging := v.fail, v.lag, v.told
+	if fail == nil {
+		fail = v.fails[name]
+	}
 	v.mu.Unlock()
 	if fail != nil {
 		return nil, fail
 	}
-	return v.Vault.Versions(ctx, name)
+	if lagging != nil {
+		return lagging, nil
+	}
+	told, err := v.Vault.Versions(ctx, name)
+	if lag != nil {
+		lag(name)
+	}
+	return told, err
+}
+
+func (v *polled) Read(ctx context.Context, name string, version secret.Version) (*secret.Secret, error) {
+	v.mu.Lock()
+	lags := v.lags
+	v.lags = nil
+	v.mu.Unlock()
+	if lags != nil {
+		return lags, nil
+	}
+	return v.Vault.Read(ctx, name, version)
 }
 
 func (v *polled) setFail(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.fail = err
+}
+
+func (v *polled) deny(name string, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.fails[name] = err
+}
+
+func (v *polled) askedFor(name string) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.asked[name]
 }
 
 func (v *polled) count() int {
@@ -57,17 +95,24 @@ func (v *polled) write(t *testing.T, name, value string) {
 // withPolling is the harness on a vault that is polled every millisecond. Its clocks stand still: no TTL ends.
 func withPolling(t *testing.T, maxPaths int) (*harness, *polled) {
 	t.Helper()
+	return withPollingEvery(t, time.Millisecond, maxPaths)
+}
+
+// withPollingEvery is withPolling with an interval of the test's own, 0 being none.
+func withPollingEvery(t *testing.T, interval time.Duration, maxPaths int) (*harness, *polled) {
+	t.Helper()
 	e, err := embedded.Open(embedded.Config{Path: filepath.Join(t.TempDir(), "vault.db"), Key: bytes.Repeat([]byte{1}, embedded.KeyBytes)})
 	must(t, err)
 	t.Cleanup(func() { must(t, e.Close()) })
-	v := &polled{Vault: e, asked: map[string]int{}}
+	v := &polled{Vault: e, asked: map[string]int{}, fails: map[string]error{}}
 	for _, name := range []string{"a/KEY", "a/OTHER", "a/THIRD"} {
 		v.write(t, name, "old")
 	}
 	return newHarness(t, func(c *proxy.Config) {
 		for i := range c.Mounts {
 			c.Mounts[i].Upstream = v
-			c.Mounts[i].Poll = proxy.Poll{Interval: time.Millisecond, MaxPaths: maxPaths}
+			c.Mounts[i].TTL.Stale = time.Hour
+			c.Mounts[i].Poll = proxy.Poll{Interval: interval, MaxPaths: maxPaths}
 		}
 	}), v
 }
@@ -115,7 +160,8 @@ func TestPollingLeavesWhatIsCurrent(t *testing.T) {
 
 // A failure of the upstream takes nothing from the cache, and polling goes on after it.
 func TestPollingSurvivesFailures(t *testing.T) {
-	for _, fail := range []error{secret.ErrUnavailable, secret.ErrDenied} {
+	noMount := fmt.Errorf("%w: %w", secret.ErrUnavailable, secret.ErrNotFound)
+	for _, fail := range []error{secret.ErrUnavailable, secret.ErrDenied, noMount} {
 		h, v := withPolling(t, 10)
 		c := h.call(t, "read:**")
 		v.setFail(fail)

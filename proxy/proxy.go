@@ -103,7 +103,7 @@ func New(c Config) (*Proxy, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	mounts, err := newMountTable(c.Mounts, c.Cache, c.Logger)
+	mounts, err := newMountTable(c.Mounts, c.Cache, c.Mono, c.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}

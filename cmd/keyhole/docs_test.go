@@ -59,11 +59,23 @@ func TestExamplesWithAVault(t *testing.T) {
 	t.Setenv("HOME", tools)
 	t.Setenv("BAO_ADDR", bao.URL)
 	t.Setenv("BAO_TOKEN", bao.Token)
+	before, _, after := aboutAWS(t)
 	var script strings.Builder
-	for _, b := range fence.FindAllStringSubmatch(string(read(t, "../../docs/upstreams.md")), -1) {
+	for _, b := range fence.FindAllStringSubmatch(before+after, -1) {
 		script.WriteString(b[2] + "\n")
 	}
 	runExample(t, script.String())
+}
+
+// aboutAWS is the part of the page on upstreams that is about AWS, and what stands before and after it.
+func aboutAWS(t *testing.T) (before, part, after string) {
+	t.Helper()
+	before, rest, found := strings.Cut(string(read(t, "../../docs/upstreams.md")), "\n## AWS ")
+	part, after, more := strings.Cut(rest, "\n## ")
+	if !found || !more {
+		t.Fatal("docs/upstreams.md has no part on AWS")
+	}
+	return before, part, "\n## " + after
 }
 
 // The table of the record has every member that a record can have, and no other.

@@ -1,23 +1,32 @@
 package app_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 const roles = "arn:aws:iam::" + awsemu.Account + ":role/"
 
 // awsDocument has two teams with roles of their own on one upstream, one whose role cannot be assumed, an environment in one
-// object, and a shared parameter of another region.
+// object, a shared parameter of another region, and secrets by ARNs: those below one, and one by its complete one.
 const awsDocument = `version: 1
 listen: {native: "127.0.0.1:0", admin: "127.0.0.1:0"}
 identity:
@@ -36,6 +45,8 @@ mounts:
   - {path: broken, upstream: sm, at: teams, assume_role: {arn: "` + roles + `none"}}
   - {path: env, upstream: sm, at: environments, layout: fields}
   - {path: shared, upstream: ssm, at: "arn:aws:ssm:us-east-2:` + awsemu.Account + `:parameter/shared"}
+  - {path: arns, upstream: sm, at: "arn:aws:secretsmanager:eu-west-1:` + awsemu.Account + `:secret:teams"}
+  - {path: whole, upstream: sm, at: "arn:aws:secretsmanager:eu-west-1:` + awsemu.Account + `:secret:teams/red-000001"}
 `
 
 // aws runs a server on an emulator, with these drivers and this environment.
@@ -102,6 +113,25 @@ func TestMountsHaveCredentialsOfTheirOwn(t *testing.T) {
 	}
 }
 
+// Secrets that AWS has and cannot give, such as for their key is disabled, do not make an outage: the others are read.
+func TestASecretThatCannotBeDecryptedHidesNoOther(t *testing.T) {
+	s, emu, token := aws(t, full.Drivers(), keysInEnv)
+	emu.Interpose(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || !strings.Contains(string(body), "blue-2") {
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"__type":"DecryptionFailure","Message":"Secrets Manager can't decrypt the protected secret text using the provided KMS key."}`)
+		return true
+	})
+	for range 7 { // enough for an upstream that fails to be left alone
+		wantRead(t, s, token, "blue/blue-2", 502, "upstream_error")
+	}
+	wantRead(t, s, token, "blue/blue", 200, `"value":"of blue"`)
+}
+
 func TestAWSLayoutsAndPlaces(t *testing.T) {
 	s, emu, token := aws(t, full.Drivers(), keysInEnv)
 	wantRead(t, s, token, "env/prod/DB_URL", 200, `"value":"postgres://"`)
@@ -109,6 +139,9 @@ func TestAWSLayoutsAndPlaces(t *testing.T) {
 	wantRead(t, s, token, "env/prod/NONE", 404, "not_found")
 	wantRead(t, s, token, "shared/KEY", 200, `"value":"of all"`)
 	wantRead(t, s, token, "shared/NONE", 404, "not_found")
+	wantRead(t, s, token, "arns/blue", 200, `"value":"of blue"`)
+	wantRead(t, s, token, "arns/blue-000003", 404, "not_found") // no second name
+	wantRead(t, s, token, "whole", 200, `"value":"of red"`)
 	for _, c := range emu.Calls() {
 		if c.Action == "ssm:GetParameter" && c.Region != "us-east-2" {
 			t.Errorf("called %+v, want the region of the ARN", c)
@@ -153,5 +186,56 @@ func TestWhereAWSCredentialsComeFrom(t *testing.T) {
 			s, _, token := aws(t, tt.drivers, tt.env)
 			wantRead(t, s, token, "env/prod/DB_URL", tt.code, tt.want)
 		})
+	}
+}
+
+// A login that hangs ends with the one who wanted it: the next logs in anew, and is answered.
+func TestALoginThatHangsHoldsUpNoOther(t *testing.T) {
+	emu, url := awsemu.Start(t)
+	text := "of all"
+	emu.PutSecret(awsemu.Region, "web/A", &text, nil)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("jwt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": url, "AWS_ENDPOINT_URL_STS": url, "AWS_REGION": awsemu.Region, "AWS_WEB_IDENTITY_TOKEN_FILE": token, "AWS_ROLE_ARN": roles + "pod",
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": token + "x", "AWS_SHARED_CREDENTIALS_FILE": token + "x",
+	} {
+		t.Setenv(name, value)
+	}
+	u, err := full.Drivers().Upstreams["secretsmanager"](app.Env{Getenv: os.Getenv, Wall: time.Now}, config.Upstream{Type: "secretsmanager", AWS: &config.AWS{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = u.Close() }()
+	ctx, leave := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	var hung atomic.Bool
+	emu.Interpose(func(w http.ResponseWriter, r *http.Request, action string) bool {
+		if action != "sts:AssumeRoleWithWebIdentity" {
+			return false
+		}
+		if hung.CompareAndSwap(false, true) {
+			leave()
+			select {
+			case <-over:
+			case <-r.Context().Done():
+			}
+		}
+		_, _ = fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>%s</AccessKeyId>`+
+			`<SecretAccessKey>%s</SecretAccessKey><Expiration>%s</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`,
+			awsemu.AccessKey, awsemu.SecretKey, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+		return true
+	})
+	defer close(over)
+	if _, err := u.Read(ctx, "web/A", secret.Current); !errors.Is(err, context.Canceled) {
+		t.Errorf("who left: got %v", err)
+	}
+	patient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	s, err := u.Read(patient, "web/A", secret.Current)
+	if err != nil || string(s.Value.Reveal()) != text {
+		t.Errorf("the next: got %v", err)
 	}
 }

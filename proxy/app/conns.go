@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -45,27 +44,49 @@ func connectionsEach(descriptors, listeners int) int {
 // A connection is idle until its first request has arrived, and between two.
 type boundListener struct {
 	net.Listener
-	most  func() int
-	start time.Time
-	log   *slog.Logger
-	era   atomic.Uint64 // counts retirements
+	most func() int
+	log  *slog.Logger
 
 	mu     sync.Mutex
-	open   map[*boundConn]struct{}
-	warned time.Duration // since start, when it was last said that the bound is reached
+	open   int
+	idle   link      // the ring of idle connections; the longest idle comes next
+	era    uint64    // counts retirements
+	warned time.Time // when it was last said that the bound is reached
 }
 
-// boundConn is one open connection.
+// boundConn is one open connection. What stands below from is guarded by its mu.
 type boundConn struct {
 	net.Conn
 	from *boundListener
-	era  uint64       // of from, when it was accepted
-	idle atomic.Int64 // since start, when it became idle; 0 while it is not
-	once sync.Once
+	era  uint64 // of from, when it was accepted
+	idle link   // in no ring while it is not
+	gone bool   // it counts no more
+}
+
+// link is a place in a ring. Whatever is done to it takes the same time however long the ring is.
+type link struct {
+	prev, next *link
+	conn       *boundConn // nil where the ring begins
+}
+
+// join puts n where the ring ends.
+func (n *link) join(ring *link) {
+	n.leave()
+	n.prev, n.next = ring.prev, ring
+	n.prev.next, ring.prev = n, n
+}
+
+func (n *link) leave() {
+	if n.next != nil {
+		n.prev.next, n.next.prev = n.next, n.prev
+		n.prev, n.next = nil, nil
+	}
 }
 
 func newBoundListener(ln net.Listener, most func() int, log *slog.Logger) *boundListener {
-	return &boundListener{Listener: ln, most: most, start: time.Now(), log: log, open: map[*boundConn]struct{}{}, warned: -time.Hour}
+	l := &boundListener{Listener: ln, most: most, log: log}
+	l.idle.prev, l.idle.next = &l.idle, &l.idle
+	return l
 }
 
 // Accept implements net.Listener.
@@ -75,7 +96,8 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		b := &boundConn{Conn: c, from: l, era: l.era.Load()}
+		b := &boundConn{Conn: c, from: l}
+		b.idle.conn = b
 		victim, ok := l.admit(b)
 		if victim != nil {
 			_ = victim.Close()
@@ -91,43 +113,38 @@ func (l *boundListener) Accept() (net.Conn, error) {
 func (l *boundListener) admit(b *boundConn) (victim *boundConn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) >= l.most() {
-		if now := time.Since(l.start); now-l.warned > time.Minute {
-			l.warned = now
-			l.log.Warn("as many connections are open as may be; idle ones are closed for new ones", "open", len(l.open))
+	if l.open >= l.most() {
+		if time.Since(l.warned) > time.Minute {
+			l.warned = time.Now()
+			l.log.Warn("as many connections are open as may be; idle ones are closed for new ones", "open", l.open)
 		}
-		if victim = l.longestIdleLocked(); victim == nil {
-			return nil, false // every one is in use, or the one that was not is again
+		if victim = l.idle.next.conn; victim == nil {
+			return nil, false // every one is in use
 		}
-		delete(l.open, victim)
+		l.forgetLocked(victim)
 	}
-	b.idle.Store(l.sinceStart()) // no request has come yet
-	l.open[b] = struct{}{}
+	l.open++
+	b.era = l.era
+	b.idle.join(&l.idle) // no request has come yet
 	return victim, true
 }
 
-func (l *boundListener) longestIdleLocked() (longest *boundConn) {
-	since := int64(0)
-	for c := range l.open {
-		if idle := c.idle.Load(); idle > 0 && (longest == nil || idle < since) {
-			longest, since = c, idle
-		}
+func (l *boundListener) forgetLocked(c *boundConn) {
+	if !c.gone {
+		c.gone = true
+		c.idle.leave()
+		l.open--
 	}
-	if longest != nil && !longest.idle.CompareAndSwap(since, 0) {
-		return nil
-	}
-	return longest
 }
 
 // retire closes the connections that are open: idle ones now, those in use after their answer.
 func (l *boundListener) retire() {
-	l.era.Add(1)
 	var idle []*boundConn
 	l.mu.Lock()
-	for c := range l.open {
-		if since := c.idle.Load(); since > 0 && c.idle.CompareAndSwap(since, 0) {
-			idle = append(idle, c)
-		}
+	l.era++
+	for c := l.idle.next.conn; c != nil; c = l.idle.next.conn {
+		l.forgetLocked(c)
+		idle = append(idle, c)
 	}
 	l.mu.Unlock()
 	for _, c := range idle {
@@ -137,15 +154,11 @@ func (l *boundListener) retire() {
 
 // Close implements net.Conn.
 func (c *boundConn) Close() error {
-	c.once.Do(func() {
-		c.from.mu.Lock()
-		delete(c.from.open, c)
-		c.from.mu.Unlock()
-	})
+	c.from.mu.Lock()
+	c.from.forgetLocked(c)
+	c.from.mu.Unlock()
 	return c.Conn.Close()
 }
-
-func (l *boundListener) sinceStart() int64 { return max(1, int64(time.Since(l.start))) }
 
 // connState is the http.Server's hook that says which connections are idle: those between two requests.
 func (l *boundListener) connState(c net.Conn, s http.ConnState) {
@@ -153,14 +166,19 @@ func (l *boundListener) connState(c net.Conn, s http.ConnState) {
 		c = t.NetConn()
 	}
 	b, ok := c.(*boundConn)
+	if !ok || s != http.StateIdle && s != http.StateActive {
+		return
+	}
+	l.mu.Lock()
+	retired := s == http.StateIdle && b.era != l.era
 	switch {
-	case !ok:
-	case s == http.StateIdle:
-		b.idle.Store(l.sinceStart())
-		if b.era != l.era.Load() {
-			_ = b.Close()
-		}
 	case s == http.StateActive:
-		b.idle.Store(0)
+		b.idle.leave()
+	case !retired && !b.gone:
+		b.idle.join(&l.idle)
+	}
+	l.mu.Unlock()
+	if retired {
+		_ = b.Close()
 	}
 }

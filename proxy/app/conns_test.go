@@ -74,6 +74,47 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
+// Who has asked lately is idle for less time, however long the connection has been open.
+func TestTheLongestIdleGoes(t *testing.T) {
+	opened, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, state := app.BoundListener(opened, 4)
+	idle := make(chan struct{}, 1)
+	server := &http.Server{
+		ReadHeaderTimeout: proxytest.Patience,
+		Handler:           http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if state(c, s); s == http.StateIdle {
+				idle <- struct{}{}
+			}
+		},
+	}
+	go func() { _ = server.Serve(ln) }()
+	t.Cleanup(func() { _ = server.Close() })
+	conns := make([]net.Conn, 8)
+	askAs := func(i int) {
+		t.Helper()
+		if conns[i] == nil {
+			conns[i] = dial(t, ln.Addr().String())
+		}
+		if !ask(conns[i]) {
+			t.Fatalf("connection %d is not answered", i)
+		}
+		<-idle
+	}
+	for _, i := range []int{0, 1, 2, 3, 2, 0} {
+		askAs(i)
+	}
+	for i, victim := range []int{1, 3, 2, 0} {
+		askAs(4 + i)
+		if !closed(conns[victim]) {
+			t.Errorf("connection %d came, and %d, which had been idle longest, stayed", 4+i, victim)
+		}
+	}
+}
+
 // Connections in use are never closed for new ones; those are closed instead.
 func TestConnectionsAreBounded(t *testing.T) {
 	const most = 3

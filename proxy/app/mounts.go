@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
@@ -59,9 +60,12 @@ func (b *builder) open(all map[instance]opened, which instance) error {
 		return nil
 	}
 	u := b.env.Config.Upstreams[which.upstream]
-	if which.role != (config.AssumeRole{}) {
+	if u.AWS != nil {
 		own := *u.AWS
-		own.Assume = &which.role
+		own.Places = b.arns(which.upstream)
+		if which.role != (config.AssumeRole{}) {
+			own.Assume = &which.role
+		}
 		u.AWS = &own
 	}
 	up, err := b.drivers.Upstreams[u.Type](b.env, u)
@@ -72,6 +76,17 @@ func (b *builder) open(all map[instance]opened, which instance) error {
 	g, err := b.guard(u)
 	all[which] = opened{up, g}
 	return err
+}
+
+// arns are those that mounts of an upstream stand at.
+func (b *builder) arns(upstream string) []string {
+	var out []string
+	for _, m := range b.env.Config.Mounts {
+		if m.Upstream == upstream && strings.HasPrefix(m.At, "arn:") {
+			out = append(out, m.At)
+		}
+	}
+	return out
 }
 
 // mountsOf is the mounts of a configuration, without their upstreams and guards.

@@ -44,7 +44,8 @@ type Config struct {
 	LoadTimeout time.Duration // deadline of one upstream read; 0 means 10 s
 
 	// RefreshInline makes a request that finds an entry past its soft TTL wait for the refresh, and fall back to the
-	// entry when the refresh fails. It is for hosts that freeze between requests, where background work would too.
+	// entry when the refresh fails, and cuts off reads that nobody waits for. It is for hosts that freeze between requests,
+	// where background work would too.
 	RefreshInline bool
 
 	// Tag is computed once per fetched version and kept beside it, such as a keyed digest of the value for the audit
@@ -107,6 +108,7 @@ type Cache struct {
 	negative   *simplelru.LRU[secret.Path, []absence]
 	queues     map[time.Duration]*queue // of entries, by TTL.keep
 	refreshing int                      // background flights
+	orphans    int                      // flights whose waiters have left
 	bytes      int64
 	clock      clock
 	dead       *item // left the cache, to be released after unlocking

@@ -13,6 +13,7 @@ import (
 
 const (
 	maxRefreshing = 64          // background reads at one time; entries past soft that find no room try on the next hit
+	maxOrphans    = 64          // reads at one time that go on although all who waited have left
 	refreshPause  = time.Second // after a failed refresh of an entry
 
 	// staleMargin is how long before its deadline a caller stops waiting for a read when there is an entry to fall back
@@ -37,6 +38,7 @@ type flight struct {
 	// Guarded by Cache.mu.
 	waiters    int
 	background bool // goes on without waiters
+	orphan     bool // was begun for waiters, who have all left; goes on
 	detached   bool // invalidated or abandoned: nobody joins any more and the result is not cached
 	abandoned  bool // its callers gave up before it ended
 	landed     bool
@@ -154,6 +156,9 @@ func (c *Cache) land(f *flight, it *item, err error) {
 	if f.background {
 		c.refreshing--
 	}
+	if f.orphan {
+		c.orphans--
+	}
 	c.detachLocked(f)
 	c.sweepLocked(now)
 	f.item, f.err, f.landed = it, err, true
@@ -216,15 +221,23 @@ func (c *Cache) wait(ctx context.Context, f *flight) (Handle, error) {
 	return Handle{it: f.item, age: f.age, state: Miss}, nil
 }
 
-// leave takes a waiter off f and cancels the read if nobody needs it any more. It reports false when f has landed: the
-// waiter was given a reference and must take it.
+// leave takes a waiter off f. The read goes on without waiters: who asks again finds it under way or its value cached, and
+// an upstream that is silent is found out, however little patience callers have. It is cut off where there are too many of
+// that kind, where nothing would come of it, or where the host freezes. leave reports false when f has landed: the waiter
+// was given a reference and must take it.
 func (c *Cache) leave(f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.landed {
 		return false
 	}
-	if f.waiters--; f.waiters == 0 && !f.background {
+	f.waiters--
+	switch {
+	case f.waiters > 0 || f.background || f.orphan:
+	case !f.detached && !c.closed && !c.cfg.RefreshInline && c.orphans < maxOrphans:
+		f.orphan = true
+		c.orphans++
+	default:
 		c.detachLocked(f)
 		f.abandoned = true
 		f.cancel()

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,30 +99,103 @@ func TestCancelledCallerLeavesTheOthers(t *testing.T) {
 	})
 }
 
-func TestReadNobodyWaitsForIsCancelled(t *testing.T) {
+// What callers have no patience for is learned all the same: the value, or that the upstream fails.
+func TestReadGoesOnWithoutCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var cause error
-		u := &upstream{before: func(ctx context.Context) { <-ctx.Done(); cause = ctx.Err() }}
+		u := &upstream{before: func(ctx context.Context) { sleep(ctx, 3*time.Second) }}
 		c := open(t, cache.Config{})
 		k := key(t, "a")
+		for range 2 { // the second finds the read under way
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if _, err := c.Get(ctx, k, staleTTL, u.load); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("the impatient got %v", err)
+			}
+			cancel()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n, s, err := try(t, c, k, staleTTL, u); n != 1 || s != cache.Hit {
+			t.Errorf("then read %d, %s, %v; want 1, hit", n, s, err)
+		}
+		u.fail(errUpstream)
+		time.Sleep(staleTTL.Hard)
 		ctx, cancel := context.WithCancel(t.Context())
-		a, b := ask(ctx, t, c, k, u.load), ask(ctx, t, c, k, u.load)
-		synctest.Wait()
-		cancel()
-		<-a
-		<-b
-		synctest.Wait()
-		if !errors.Is(cause, context.Canceled) {
-			t.Fatalf("the read's context ended with %v, want %v", cause, context.Canceled)
+		time.AfterFunc(time.Second, cancel) // no deadline that could be known beforehand
+		if _, err := c.Get(ctx, k, staleTTL, u.load); !errors.Is(err, context.Canceled) {
+			t.Fatalf("the impatient got %v", err)
 		}
-		u.before = nil
-		if n, s, _ := get(t, c, k, u); n != 1 || s != cache.Miss {
-			t.Errorf("then read %d, %s; want 1, miss", n, s)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		start := time.Now()
+		if n, s, err := try(t, c, k, staleTTL, u); n != 1 || s != cache.Stale || time.Since(start) != 0 {
+			t.Errorf("after the failure that nobody waited for: read %d, %s, %v after %v; want 1, stale, at once", n, s, err, time.Since(start))
 		}
-		if _, err := c.Get(ctx, key(t, "b"), ttl, u.load); !errors.Is(err, context.Canceled) || u.count() != 1 {
-			t.Errorf("a caller who is gone already got %v and started a read", err)
+		if got := c.Stats().Loads; got != 2 {
+			t.Errorf("%d upstream reads, want 2", got)
 		}
 	})
+}
+
+// Callers who leave cannot make reads without number: the 65th is cut off, and one whose value an invalidation took away.
+func TestReadsWithoutCallersAreBounded(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		paths int
+		cut   bool // an invalidation comes while they wait
+		cfg   cache.Config
+		ended int
+	}{
+		{"one too many", 65, false, cache.Config{}, 1},
+		{"invalidated", 1, true, cache.Config{}, 1},
+		{"on a host that freezes", 2, false, cache.Config{RefreshInline: true}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ended atomic.Int64
+				u := &upstream{before: func(ctx context.Context) {
+					sleep(ctx, 5*time.Second)
+					if errors.Is(ctx.Err(), context.Canceled) {
+						ended.Add(1)
+					}
+				}}
+				c := open(t, tt.cfg)
+				ctx, cancel := context.WithCancel(t.Context())
+				answers := make([]<-chan answer, tt.paths)
+				for i := range answers {
+					answers[i] = ask(ctx, t, c, key(t, fmt.Sprint(i)), u.load)
+				}
+				synctest.Wait()
+				if tt.cut {
+					c.Invalidate(pattern(t, "**"))
+				}
+				cancel()
+				for _, a := range answers {
+					<-a
+				}
+				synctest.Wait()
+				if got := int(ended.Load()); got != tt.ended {
+					t.Errorf("%d reads were cut off, want %d", got, tt.ended)
+				}
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				if got := c.Stats(); got.Entries != tt.paths-tt.ended || got.Failures != 0 {
+					t.Errorf("%d values and %d failures, want %d and none", got.Entries, got.Failures, tt.paths-tt.ended)
+				}
+				if _, err := c.Get(ctx, key(t, "none"), ttl, u.load); !errors.Is(err, context.Canceled) || c.Stats().Loads != uint64(tt.paths) {
+					t.Errorf("a caller who is gone already got %v and started a read", err)
+				}
+				// Those that have ended make room again.
+				ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, _ = c.Get(ctx, key(t, "none"), ttl, u.load)
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				if got, want := int(ended.Load()) == tt.ended, !tt.cfg.RefreshInline; got != want {
+					t.Errorf("a later read goes on: %t, want %t", got, want)
+				}
+			})
+		})
+	}
 }
 
 func TestLoadTimeout(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 // without an entry, Get waits for an upstream read. If that fails, or has not ended shortly before ctx's deadline, an
 // entry within the stale bound is served; else the read's error is returned. Of a secret that the upstream has said not
 // to exist, a NegativeError is returned while ttl lets it be remembered. ctx bounds this caller's waiting only: a read
-// goes on while anyone waits for it.
+// goes on to its end, also, up to a number of such reads, when nobody waits for it any more. With Config.RefreshInline it
+// goes on while anyone waits.
 func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, error) {
 	if k.Path.IsZero() {
 		return Handle{}, ErrInvalidKey

@@ -18,13 +18,30 @@ type Key struct {
 	Version secret.Version // the selector, as asked
 }
 
-// own copies the strings, which may be parts of a request's far larger buffers.
+// own copies the strings, which may be parts of a request's far larger buffers. They lie side by side, and the path in
+// the name where that ends with it, so that comparing a key touches little memory.
 func (k Key) own() Key {
-	p, err := secret.ParsePath(strings.Clone(k.Path.String()))
-	if err != nil {
-		p = k.Path // cannot be: a non-zero Path is valid
+	path := k.Path.String()
+	within := strings.HasSuffix(k.Name, path)
+	all := k.Mount + string(k.Version) + k.Field + k.Name
+	if !within {
+		all += path
 	}
-	return Key{strings.Clone(k.Mount), strings.Clone(k.Name), strings.Clone(k.Field), p, secret.Version(strings.Clone(string(k.Version)))}
+	cut := func(n int) (part string) {
+		part, all = all[:n], all[n:]
+		return part
+	}
+	k.Mount, k.Version, k.Field = cut(len(k.Mount)), secret.Version(cut(len(k.Version))), cut(len(k.Field))
+	if within {
+		path = all[len(all)-len(path):]
+	} else {
+		path = all[len(k.Name):]
+	}
+	k.Name = cut(len(k.Name))
+	if p, err := secret.ParsePath(path); err == nil { // a non-zero Path is valid
+		k.Path = p
+	}
+	return k
 }
 
 func (k Key) size() int {

@@ -90,7 +90,7 @@ func TestStaleIsTheSecondChoice(t *testing.T) {
 	})
 }
 
-// A caller who gives up makes no failure of the upstream: who comes next asks it, and is not served stale.
+// A caller who gives up makes no failure of the upstream: who comes next gets what it answers, and is not served stale.
 func TestStaleIsNotForWhoComesAfterTheImpatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := &upstream{before: func(ctx context.Context) {
@@ -108,7 +108,7 @@ func TestStaleIsNotForWhoComesAfterTheImpatient(t *testing.T) {
 		if h, err := c.Get(ctx, k, staleTTL, u.load); err == nil {
 			h.Release()
 		}
-		synctest.Wait() // the read was cut off
+		synctest.Wait()
 		if n, s, err := try(t, c, k, staleTTL, u); n != 2 || s != cache.Miss {
 			t.Errorf("read %d, %s, %v; want 2, miss", n, s, err)
 		}

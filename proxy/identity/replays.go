@@ -42,6 +42,13 @@ func (r *Replays) Take(id string, until, now time.Time) bool {
 	return true
 }
 
+// GiveBack makes the message of this id one that was not taken.
+func (r *Replays) GiveBack(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.until, id)
+}
+
 func (r *Replays) sweepLocked(now time.Time) {
 	r.first = time.Time{}
 	for id, until := range r.until {

@@ -91,6 +91,28 @@ func (s Scopes) CanMatchUnder(a Action, prefix secret.Path) bool {
 	return false
 }
 
+// Root returns the longest path under which lies whatever the scopes for the action can match under prefix; prefix where
+// none is longer.
+func (s Scopes) Root(a Action, prefix secret.Path) secret.Path {
+	root, found := prefix, false
+	for i := range s {
+		if s[i].Action != a || !s[i].Pattern.CanMatchUnder(prefix) {
+			continue
+		}
+		r := s[i].Pattern.Root()
+		if !found {
+			root, found = r, true
+		}
+		for !r.Under(root) {
+			root = root.Parent()
+		}
+	}
+	if root.Under(prefix) {
+		return root
+	}
+	return prefix
+}
+
 // Narrow keeps each asked scope that one scope of s covers. The result never permits what s does not.
 func (s Scopes) Narrow(asked Scopes) Scopes {
 	var out Scopes

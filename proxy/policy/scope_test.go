@@ -120,6 +120,31 @@ func TestScopesCanMatchUnder(t *testing.T) {
 	}
 }
 
+func TestScopesRoot(t *testing.T) {
+	for _, tt := range []struct{ scopes, prefix, want string }{
+		{"list:web/production/x/**", "", "web/production/x"},
+		{"list:web/production/x/**", "web", "web/production/x"},
+		{"list:web/production/x/**", "web/production/x/y", "web/production/x/y"},
+		{"list:web/production/KEY", "web", "web/production"},
+		{"list:web/production/KEY", "web/production/KEY", "web/production/KEY"},
+		{"list:web/*/x/**", "web/production", "web/production"},
+		{"list:a/b/x/** list:a/b/y/** list:a/by/**", "", "a"},
+		{"list:a/b/x/** list:a/b/y/** list:a/by/**", "a/b", "a/b"},
+		{"list:a/b/x/** list:a/b/y/** list:c/z/**", "a", "a/b"},
+		{"list:a/b/x/** read:c/z/**", "", "a/b/x"},
+		{"list:a/b/x/** list:**", "a", "a"},
+		{"read:a/b/**", "a", "a"},
+	} {
+		var prefix secret.Path
+		if tt.prefix != "" {
+			prefix = mustPath(t, tt.prefix)
+		}
+		if got := mustScopes(t, tt.scopes).Root(policy.List, prefix).String(); got != tt.want {
+			t.Errorf("%q under %q: got %q, want %q", tt.scopes, tt.prefix, got, tt.want)
+		}
+	}
+}
+
 func TestNarrow(t *testing.T) {
 	for _, tt := range []struct{ granted, asked, want string }{
 		{"read:web/**", "read:web/production/*", "read:web/production/*"},

@@ -92,6 +92,9 @@ func (p Path) Rel(prefix Path) string {
 	return p.s[len(prefix.s)+1:]
 }
 
+// Parent is p without its last segment: the zero Path for one of a single segment, and for itself.
+func (p Path) Parent() Path { return Path{p.s[:max(strings.LastIndexByte(p.s, '/'), 0)]} }
+
 // Segments counts the segments of p.
 func (p Path) Segments() int {
 	if p.s == "" {

@@ -165,6 +165,16 @@ func coversSegment(p, q string) bool {
 	return p == q
 }
 
+// Root returns the longest path below which lies every path that p matches: the literal segments before the first that is
+// not, or all but the last.
+func (p Pattern) Root() Path {
+	s := p.s
+	if i := strings.IndexByte(s, '*'); i >= 0 {
+		s = s[:i]
+	}
+	return Path{s}.Parent()
+}
+
 // CanMatchUnder reports whether p can match prefix itself or any path below it. It does not count against the limits
 // of a path: where only a path over them would match, it may still say true.
 func (p Pattern) CanMatchUnder(prefix Path) bool {

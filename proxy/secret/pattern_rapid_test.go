@@ -140,6 +140,19 @@ func TestCanMatchUnderIsExact(t *testing.T) {
 	})
 }
 
+func TestWhatAPatternMatchesLiesBelowItsRoot(t *testing.T) {
+	paths := parseAll(t, enumerate(6))
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPattern(t, "p", true)
+		root := p.Root()
+		for _, path := range paths {
+			if p.Match(path) && (!path.Under(root) || path == root) {
+				t.Fatalf("the root of %q is %q, but it matches %q", p, root, path)
+			}
+		}
+	})
+}
+
 func parseAll(t *testing.T, in []string) []secret.Path {
 	t.Helper()
 	out := make([]secret.Path, len(in))

@@ -240,3 +240,21 @@ func TestPatternPath(t *testing.T) {
 		t.Errorf("the zero pattern: got %q, %t", path, ok)
 	}
 }
+
+func TestRoot(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"a": "", "a/b": "a", "a/b/c": "a/b", "a/b/**": "a/b", "a/b/*": "a/b", "a/b/c*": "a/b", "a/b*/c": "a", "a/*/c": "a",
+		"*": "", "**": "", "a*": "", "**/a": "", "**/a/b": "",
+	} {
+		p, err := secret.ParseConfigPattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Root().String(); got != want {
+			t.Errorf("the root of %q is %q, want %q", pattern, got, want)
+		}
+	}
+	if got := (secret.Pattern{}).Root(); !got.IsZero() {
+		t.Errorf("the root of nothing is %q", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -19,6 +20,10 @@ var (
 	ErrThrottled = errors.New("upstream throttled")
 	// ErrUnavailable: the upstream could not be reached or failed; trying again may help.
 	ErrUnavailable = errors.New("upstream unavailable")
+	// ErrUnreadable: the upstream answered that it cannot or will not read this one secret, such as when the key that
+	// encrypts it is disabled. For whoever asks it is a failure, past which a cached value may be served; it tells nothing
+	// about other secrets.
+	ErrUnreadable = errors.New("upstream cannot read the secret")
 	// ErrTimeout: the upstream did not answer within the deadline.
 	ErrTimeout = errors.New("upstream timed out")
 	// ErrConflict: Write.IfVersion does not name the current version.
@@ -31,6 +36,16 @@ var (
 	// principal and is neither served nor kept.
 	ErrLeased = errors.New("the secret is leased")
 )
+
+// ContextError is nil until ctx is done, and then what an Upstream answers: ErrTimeout after a deadline, or the error of
+// ctx itself.
+func ContextError(ctx context.Context) error {
+	err := ctx.Err()
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return err
+}
 
 // Upstream reads secrets from one vault. name is the object's name inside it: mount "at", "/" and the rest of the path;
 // adapters map it to their own naming. Implementations are safe for concurrent use, honour ctx, return errors that wrap

@@ -67,12 +67,16 @@ func Closed(ctx context.Context, t Target, conns int, d time.Duration) (Summary,
 		}
 		return ctx.Err()
 	})
-	s := Summary{Elapsed: time.Since(start)}
+	return summarize(all, time.Since(start)), err
+}
+
+func summarize(all []*conn, elapsed time.Duration) Summary {
+	s := Summary{Elapsed: elapsed}
 	for _, c := range all {
 		s.Requests += c.answers
 		s.Bytes += c.bytes
 	}
-	return s, err
+	return s
 }
 
 // each runs f for every connection at the same time and returns one of the errors. The first one ends them all.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -89,12 +90,7 @@ func (k *checker) vault(p *path, v *Vault) {
 		}
 	}
 	mount(p.key("kv").key("mount"), v.KV.Mount)
-	switch interval := p.key("poll").key("interval"); {
-	case v.Poll.Interval != 0 && v.Poll.Interval < minPoll:
-		k.conflict(interval, "is shorter than 1s; 0 is never", "")
-	case v.Poll.Interval != 0 && v.KV.Version == 1:
-		k.conflict(interval, "wants version 2 of the engine: version 1 tells no versions", "", p.key("kv"))
-	}
+	k.poll(p, v)
 	auth := p.key("auth").key("mount")
 	switch a := v.Auth; {
 	case a.AppRole != nil:
@@ -103,6 +99,26 @@ func (k *checker) vault(p *path, v *Vault) {
 		mount(auth, a.JWT.Mount)
 	case a.Kubernetes != nil:
 		mount(auth, a.Kubernetes.Mount)
+	}
+}
+
+// poll keeps polling possible, and at least half of what may be asked of the vault for those who wait for a secret.
+func (k *checker) poll(p *path, v *Vault) {
+	interval, limits := p.key("poll").key("interval"), p.key("limits")
+	if v.Poll.Interval == 0 {
+		return
+	}
+	atLeast := minPoll
+	if v.Limits.Rate > 0 {
+		atLeast = max(atLeast, (time.Duration(2*v.Poll.MaxPaths) * time.Second / time.Duration(v.Limits.Rate)).Truncate(time.Millisecond))
+	}
+	switch {
+	case v.Poll.Interval < minPoll:
+		k.conflict(interval, "is shorter than 1s; 0 is never", "")
+	case v.KV.Version == 1:
+		k.conflict(interval, "wants version 2 of the engine: version 1 tells no versions", "", p.key("kv"))
+	case v.Poll.Interval < atLeast:
+		k.conflict(interval, fmt.Sprintf("would take more than half of limits.rate, %d a second, for %d paths (max_paths); want %v or more", v.Limits.Rate, v.Poll.MaxPaths, atLeast), "", p.key("poll").key("max_paths"), limits)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/awsjson"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -24,8 +25,8 @@ func (k *checker) mounts() {
 			k.conflict(p.key("upstream"), "no upstream has the name "+quote(m.Upstream), suggest(m.Upstream, names))
 		}
 		k.assumeRole(p.key("assume_role"), m, u, ok)
-		if ok && isARN(m.At) && u.AWS == nil && u.Type != "" {
-			k.conflict(p.key("at"), "is an ARN, which is for AWS upstreams; "+m.Upstream+" is of type "+u.Type, "")
+		if ok && isARN(m.At) {
+			k.arn(p.key("at"), m, u)
 		}
 		k.classification(p.key("labels"), m.Labels)
 		if m.Cache.SoftTTL > m.Cache.HardTTL {
@@ -35,6 +36,25 @@ func (k *checker) mounts() {
 			// Whatever the document says: a restricted value is never served stale.
 			m.Cache.StaleIfError = 0
 		}
+	}
+}
+
+// arn holds the ARN that a mount stands at against what its upstream has. Any other would make every read a "not found".
+func (k *checker) arn(p *path, m *Mount, u Upstream) {
+	service, resource := "", ""
+	switch {
+	case u.Type == "secretsmanager":
+		service, resource = "secretsmanager", "secret:"
+	case u.Type == "parameterstore":
+		service, resource = "ssm", "parameter/"
+	case u.Type != "":
+		k.conflict(p, "is an ARN, which is for AWS upstreams; "+m.Upstream+" is of type "+u.Type, "")
+		return
+	default:
+		return
+	}
+	if a, ok := awsjson.ParseARN(m.At); !ok || a.Service != service || !strings.HasPrefix(a.Resource, resource) || a.Resource == resource {
+		k.conflict(p, "is no ARN of "+m.Upstream+", which begins arn:aws:"+service+":REGION:ACCOUNT:"+resource, "")
 	}
 }
 

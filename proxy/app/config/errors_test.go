@@ -50,6 +50,7 @@ func TestProblems(t *testing.T) {
 
 		{"polling too often", base + "upstreams: {b: {type: vault, address: \"https://v\", kv: {version: 2}, auth: {method: token, token: env:T}, poll: {interval: 500ms}}}\n", []string{`k.yaml:5:124: upstreams.b.poll.interval: is shorter than 1s; 0 is never`}},
 		{"polling what tells nothing", base + "upstreams: {b: {type: vault, address: \"https://v\", kv: {version: 1}, auth: {method: token, token: env:T}, poll: {interval: 5s}}}\n", []string{`k.yaml:5:124: upstreams.b.poll.interval: wants version 2 of the engine: version 1 tells no versions`}},
+		{"polling more than the vault may be asked", base + "upstreams: {b: {type: vault, address: \"https://v\", kv: {version: 2}, auth: {method: token, token: env:T}, poll: {interval: 4s, max_paths: 300}}}\n", []string{`k.yaml:5:124: upstreams.b.poll.interval: would take more than half of limits.rate, 100 a second, for 300 paths (max_paths); want 6s or more`}},
 		{"a hook that may nothing", base + "hooks: {h: {key: env:K, allow: []}}\n", []string{`k.yaml:5:32: hooks.h.allow: must not be empty; want a list, each a pattern such as web/production/*`}},
 		{"a hook with one key twice", base + "hooks: {h: {key: env:K, old_key: env:K, allow: [a/b]}}\n", []string{`k.yaml:5:34: hooks.h.old_key: is the same as key`}},
 		{"a duration without a unit", base + "state: {check: 60}\n", []string{`k.yaml:5:16: state.check: want a duration such as 60s, not 60; did you mean "60s"?`}},
@@ -201,6 +202,12 @@ func TestProblems(t *testing.T) {
 		{"an unknown classification", mount + "    labels: {classification: secret}\nlabels:\n  - {match: a, set: {classification: restriced}}\n", []string{
 			`k.yaml:9:30: mounts[0].labels.classification: want one of public, internal, confidential, restricted, not "secret"`,
 			`k.yaml:11:38: labels[0].set.classification: want one of public, internal, confidential, restricted, not "restriced"; did you mean "restricted"?`,
+		}},
+		{"the ARN of another service", base + "upstreams: {sm: {type: secretsmanager}, ssm: {type: parameterstore}}\nmounts:\n" +
+			"  - {path: a, upstream: sm, at: \"arn:aws:ssm:eu-west-1:1:parameter/a\"}\n  - {path: b, upstream: ssm, at: \"arn:aws:ssm::1:parameter/a\"}\n" +
+			"  - {path: c, upstream: sm, at: \"arn:aws:secretsmanager:eu-west-1:1:secret:a-AbCdEf\"}\n  - {path: d, upstream: ssm, at: \"arn:aws:ssm:eu-west-1:1:parameter/a\"}\n", []string{
+			`k.yaml:7:33: mounts[0].at: is no ARN of sm, which begins arn:aws:secretsmanager:REGION:ACCOUNT:secret:`,
+			`k.yaml:8:34: mounts[1].at: is no ARN of ssm, which begins arn:aws:ssm:REGION:ACCOUNT:parameter/`,
 		}},
 		{"a role where there is no AWS", mount + "    assume_role: {arn: \"arn:aws:iam::1:role/x\"}\n  - {path: b, upstream: local, assume_role: {external_id: e}}\n", []string{
 			`k.yaml:9:18: mounts[0].assume_role: is for AWS upstreams; local is of type embedded`,

@@ -31,7 +31,7 @@ type Vault struct {
 
 // Poll is how changes are looked for in an upstream that tells of none.
 type Poll struct {
-	Interval Duration `key:"interval" default:"0s" doc:"How often the versions of what is cached are asked for, without values; 0 never, or 1s at least."`
+	Interval Duration `key:"interval" default:"0s" doc:"How often the versions of what is cached are asked for, without values; 0 never, or 1s at least. All of max_paths may take half of limits.rate."`
 	MaxPaths int      `key:"max_paths" default:"100" min:"1" max:"10000" doc:"Most cached paths that are watched. The rest is seen changed at its soft_ttl."`
 }
 
@@ -115,8 +115,10 @@ type AWS struct {
 	Endpoint string         `key:"endpoint" format:"url" doc:"Endpoint to use in place of AWS's own, and of AWS_ENDPOINT_URL in the environment."`
 	Limits   UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
 
-	// Assume is the role of the mount that an instance of the upstream is for. It is no part of the document.
+	// Assume is the role of the mount that an instance of the upstream is for, and Places the ARNs that mounts of the
+	// upstream stand at. They are no part of the document.
 	Assume *AssumeRole
+	Places []string
 }
 
 // Mount serves the paths under Path from an upstream. Its name is its path.

@@ -2,13 +2,13 @@ package config
 
 import (
 	"net"
-	"net/netip"
 	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/internal/localhost"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -210,9 +210,5 @@ func splitAddress(s string) (host string, port uint16, ok bool) {
 // isLoopback reports whether only this machine can reach an address.
 func isLoopback(address string) bool {
 	host, _, _ := splitAddress(address)
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return localhost.Is(host)
 }

@@ -63,6 +63,7 @@ func TestUpstreams(t *testing.T) {
 		one + "/apps/web/*": "read", two + "/data/apps/web/*": "read", two + "/metadata/apps/web/*": "read list", "transit/*": "read",
 	})
 	bao.Policy(t, "mistaken", map[string]string{two + "/apps/web/*": "read"}) // data/ forgotten
+	bao.Policy(t, "values", map[string]string{two + "/data/apps/web/*": "read"})
 	bao.Policy(t, "elsewhere", map[string]string{"nothing/*": "read"})
 	issue := func(policies string, more map[string]any) string {
 		body := map[string]any{"policies": strings.Fields(policies), "ttl": "2h"}
@@ -102,6 +103,10 @@ func TestUpstreams(t *testing.T) {
 		"a mistaken policy":   {second, token, issue("mistaken", nil), doctor.Fail, ".auth", "no read capability on " + two + "/data/apps/web/*"},
 		"another policy":      {second, token, issue("elsewhere", nil), doctor.Fail, ".kv.mount", "no capability in it"},
 		"without \"default\"": {second, token, issue("good", map[string]any{"no_default_policy": true}), doctor.Fail, ".auth.token", "cannot log in"},
+		"values alone, polled": {
+			second, token + ", poll: {interval: 5s}", issue("values", nil), doctor.Warn, ".poll", "no read capability on " + two + "/metadata/apps/web/*",
+		},
+		"values alone": {second, token, issue("values", nil), doctor.OK, "", "data/apps/web/*: read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, c := beforeVault(t, bao.URL, tt.kv, tt.auth)
@@ -132,6 +137,54 @@ func TestUpstreams(t *testing.T) {
 		put(t, dir, "keys/t", good)
 		wantOne(t, about(t, c), doctor.Fail, "upstreams.bao.address", "sealed")
 	})
+}
+
+// A mount of fields may begin at the one object that holds them, which is then all that a policy has to give.
+func TestPlaceThatIsOneObject(t *testing.T) {
+	bao := baotest.Start(t)
+	mount := bao.Mount(t, 2)
+	object, below := mount+"/data/apps/shop", mount+"/data/apps/shop/*"
+	for name, tt := range map[string]struct {
+		rules  map[string]string
+		layout string
+		status doctor.Status
+		what   string
+	}{
+		"the object":             {map[string]string{object: "read"}, "fields", doctor.OK, object + ": read"},
+		"what lies below":        {map[string]string{below: "read"}, "fields", doctor.OK, below + ": read"},
+		"neither":                {map[string]string{mount + "/metadata/*": "list"}, "fields", doctor.Fail, "no read capability on " + object + " and none on " + below},
+		"the object, of secrets": {map[string]string{object: "read"}, "objects", doctor.Fail, "no read capability on " + below},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bao.Policy(t, "shop", tt.rules)
+			roleID, secretID := bao.AppRole(t, "shop", nil)
+			dir, c := beforeVault(t, bao.URL, fmt.Sprintf("{mount: %s}", mount), "{method: approle, role_id: 'env:ROLE', secret_id: 'file:keys/t'}")
+			put(t, dir, "keys/t", secretID)
+			edit(t, dir, "at: apps/web}", "at: apps/shop, layout: "+tt.layout+"}")
+			c.Getenv = func(name string) string { return map[string]string{"ROLE": roleID}[name] }
+			where := "upstreams.bao"
+			if tt.status == doctor.Fail {
+				where += ".auth"
+			}
+			wantOne(t, about(t, c), tt.status, where, tt.what)
+		})
+	}
+}
+
+// In a namespace a server says nothing of itself.
+func TestNamespaceOfAnUpstream(t *testing.T) {
+	bao := baotest.Start(t)
+	bao.Must(t, "POST", "sys/namespaces/team", map[string]any{})
+	bao.Must(t, "POST", "team/sys/mounts/kv", map[string]any{"type": "kv", "options": map[string]string{"version": "2"}})
+	look := func(namespace string) []doctor.Finding {
+		dir, c := beforeVault(t, bao.URL, "{mount: kv}, namespace: "+namespace, "{method: token, token: 'file:keys/t'}")
+		put(t, dir, "keys/t", bao.Token)
+		return about(t, c)
+	}
+	wantOne(t, look("team"), doctor.Warn, "upstreams.bao.auth", "root")
+	wantOne(t, look("none"), doctor.Fail, "upstreams.bao.auth", "no such mount, namespace or route")
+	bao.Seal(t)
+	wantOne(t, look("team"), doctor.Fail, "upstreams.bao.address", "sealed")
 }
 
 // What stands where a vault should.

@@ -27,7 +27,7 @@ func SecretsManager(base AWSBase) func(app.Env, config.Upstream) (secret.Upstrea
 		if err != nil {
 			return nil, err
 		}
-		return secretsmanager.New(c)
+		return secretsmanager.New(c, u.AWS.Places...)
 	}
 }
 
@@ -58,10 +58,10 @@ func awsConfig(e app.Env, a *config.AWS, service string, base AWSBase) (awsjson.
 		CA: s.CA, Credentials: provider, Wall: e.Wall, Logger: e.Logger,
 	}
 	if a.RoleARN != "" {
-		c.Roles = append(c.Roles, awsjson.Role{ARN: a.RoleARN})
+		c.Roles = append(c.Roles, awsjson.Role{ARN: a.RoleARN, Key: "role_arn"})
 	}
 	if a.Assume != nil {
-		c.Roles = append(c.Roles, awsjson.Role{ARN: a.Assume.ARN, ExternalID: a.Assume.ExternalID})
+		c.Roles = append(c.Roles, awsjson.Role{ARN: a.Assume.ARN, ExternalID: a.Assume.ExternalID, Key: "assume_role"})
 	}
 	return c, nil
 }

@@ -12,6 +12,7 @@ func openVault(e app.Env, u config.Upstream) (secret.Upstream, error) {
 	c := vault.Config{
 		Address: v.Address, Namespace: v.Namespace, Mount: v.KV.Mount, Version: v.KV.Version, Wall: e.Wall, Logger: e.Logger,
 	}
+	c.Polled = v.Poll.Interval > 0
 	c.Login, c.Inline = vaultLogin(e, v.Auth)
 	if !v.TLS.CA.IsZero() {
 		var err error

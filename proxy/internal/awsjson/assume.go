@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -22,12 +23,13 @@ const maxSTS = 64 << 10
 // default, and the most where one role assumes another.
 type assumer struct {
 	role     Role
-	from     *keeper
-	wire     *wire
+	from     *sessions
+	wire     *wire.Wire
 	signer   *v4.Signer
 	region   string
 	endpoint string
 	wall     func() time.Time
+	explain  explainer
 }
 
 // Retrieve fails with ErrLogin where the role cannot be assumed: a refusal is about the role, not about any secret.
@@ -41,7 +43,7 @@ func (a *assumer) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	got, err := caller{a.wire, a.signer, a.wall}.exchange(ctx, a.from, exchange{
 		url: a.endpoint, service: "sts", region: a.region, body: []byte(form.Encode()), most: maxSTS,
 		header: http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}, "Accept": {"application/xml"}},
-	}, xmlError)
+	}, a.explain)
 	if err != nil {
 		if errors.Is(err, secret.ErrDenied) {
 			// Not the sentinel: what is denied here is the role.
@@ -52,7 +54,7 @@ func (a *assumer) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		}
 		return aws.Credentials{}, fmt.Errorf("%w: assuming the role %s: %w", ErrLogin, a.role.ARN, err)
 	}
-	defer clear(got.body)
+	defer clear(got.Body)
 	var r struct {
 		Result struct {
 			Credentials struct {
@@ -63,7 +65,7 @@ func (a *assumer) Retrieve(ctx context.Context) (aws.Credentials, error) {
 			}
 		} `xml:"AssumeRoleResult"`
 	}
-	if err := xml.Unmarshal(got.body, &r); err != nil {
+	if err := xml.Unmarshal(got.Body, &r); err != nil {
 		return aws.Credentials{}, fmt.Errorf("%w: assuming the role %s: %w", ErrLogin, a.role.ARN, ErrMalformed)
 	}
 	c := r.Result.Credentials
@@ -76,12 +78,12 @@ func (a *assumer) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	}, nil
 }
 
-func xmlError(a *answer) (code, message string) {
+func xmlError(a *wire.Answer) (code, message string) {
 	var r struct {
 		XMLName xml.Name `xml:"ErrorResponse"`
 		Error   struct{ Code, Message string }
 	}
-	if xml.Unmarshal(a.body, &r) != nil {
+	if xml.Unmarshal(a.Body, &r) != nil {
 		return "", ""
 	}
 	return r.Error.Code, r.Error.Message

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -28,6 +27,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/internal/localhost"
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 )
 
 // Provider gives credentials.
@@ -43,6 +44,7 @@ type Service struct {
 type Role struct {
 	ARN        string
 	ExternalID string // "" sends none
+	Key        string // of the configuration, by which a Checkup names it
 }
 
 // Config says which API to call, and as whom.
@@ -53,7 +55,7 @@ type Config struct {
 	Endpoint, STSEndpoint string
 	// CA is the authorities that may have signed the certificates of the endpoints, PEM; empty means those of the system.
 	CA []byte
-	// Credentials is who we are to begin with; Roles are assumed one after another.
+	// Credentials is who we are to begin with, asked for each login: it should keep none. Roles are assumed one after another.
 	Credentials Provider
 	Roles       []Role
 	// Wall signs and measures the age of sessions; nil is time.Now.
@@ -67,8 +69,8 @@ type Client struct {
 	service  Service
 	region   string
 	endpoint string // "": AWS's own
-	wire     *wire
-	keeper   *keeper
+	wire     *wire.Wire
+	sessions *sessions
 	signer   *v4.Signer
 	wall     func() time.Time
 }
@@ -92,22 +94,22 @@ func New(c Config) (*Client, error) {
 			return nil, err
 		}
 	}
-	w, err := newWire(c.CA)
+	w, err := wire.New(wire.Config{CA: c.CA})
 	if err != nil {
 		return nil, fmt.Errorf("aws: %w", err)
 	}
 	signer := v4.NewSigner()
-	k := &keeper{provider: c.Credentials, wall: c.Wall}
+	k := newSessions(c.Credentials, c.Wall)
 	for _, r := range c.Roles {
 		if r.ARN == "" {
 			return nil, errors.New("aws: a role without an ARN")
 		}
-		k = &keeper{wall: c.Wall, provider: &assumer{
-			role: r, from: k, wire: w, signer: signer, region: c.Region, endpoint: endpointOf(c.STSEndpoint, "sts", c.Region), wall: c.Wall,
-		}}
+		k = newSessions(&assumer{
+			role: r, from: k, wire: w, signer: signer, region: c.Region, endpoint: endpointOf(c.STSEndpoint, "sts", c.Region), wall: c.Wall, explain: xmlError,
+		}, c.Wall)
 	}
 	return &Client{
-		service: c.Service, region: c.Region, endpoint: c.Endpoint, wire: w, keeper: k, signer: signer, wall: c.Wall,
+		service: c.Service, region: c.Region, endpoint: c.Endpoint, wire: w, sessions: k, signer: signer, wall: c.Wall,
 	}, nil
 }
 
@@ -120,18 +122,10 @@ func checkEndpoint(endpoint string, log *slog.Logger) error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("aws: an endpoint must be http://HOST:PORT or https://HOST:PORT, without user, query and fragment")
 	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
+	if u.Scheme == "http" && !localhost.Is(u.Hostname()) {
 		log.Warn("an AWS endpoint is reached without TLS: secrets can be read on the way", "endpoint", u.Redacted())
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // Request is one call.
@@ -144,21 +138,25 @@ type Request struct {
 
 // Call makes a call and returns the answer, an object that the caller wipes.
 func (c *Client) Call(ctx context.Context, r Request) (*strictjson.Node, error) {
+	return c.call(ctx, c.sessions, r, jsonError)
+}
+
+func (c *Client) call(ctx context.Context, k *sessions, r Request, explain explainer) (*strictjson.Node, error) {
 	region := r.Region
 	if region == "" {
 		region = c.region
 	}
-	a, err := c.exchange(ctx, c.keeper, exchange{
+	a, err := c.exchange(ctx, k, exchange{
 		url: endpointOf(c.endpoint, c.service.Name, region), service: c.service.Name, region: region,
 		header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {c.service.Target + r.Action}},
 		body:   r.Body, most: r.Most,
-	}, jsonError)
+	}, explain)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Action, err)
 	}
-	defer clear(a.body)
+	defer clear(a.Body)
 	// Names in answers may be users' own.
-	root, err := strictjson.Parse(a.body, strictjson.Limits{Bytes: r.Most, ExactNames: true})
+	root, err := strictjson.Parse(a.Body, strictjson.Limits{Bytes: r.Most, ExactNames: true})
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", r.Action, ErrMalformed)
@@ -171,6 +169,6 @@ func (c *Client) Call(ctx context.Context, r Request) (*strictjson.Node, error) 
 
 // Close ends the calls that are under way and releases the connections. Later calls fail with ErrClosed.
 func (c *Client) Close() error {
-	c.wire.close()
+	c.wire.Close()
 	return nil
 }

@@ -265,14 +265,14 @@ func TestErrors(t *testing.T) {
 		{400, "ParameterVersionNotFound:http://internal.amazon.com/", `{"message":"x"}`, secret.ErrNotFound},
 		{400, "", `{"__type":"InvalidRequestException","Message":"You can't perform this operation on the secret because it was marked for deletion."}`, secret.ErrNotFound},
 		{400, "", `{"__type":"InvalidRequestException","message":"An error occurred: secret is scheduled for deletion."}`, secret.ErrNotFound},
-		{400, "", `{"__type":"InvalidRequestException","Message":"` + canary + `"}`, secret.ErrUnavailable},
+		{400, "", `{"__type":"InvalidRequestException","Message":"` + canary + `"}`, awsjson.ErrRequest},
 		{400, "", `{"__type":"AccessDeniedException","Message":"` + canary + `"}`, secret.ErrDenied},
 		{403, "", `{"__type":"AccessDeniedException"}`, secret.ErrDenied},
 		{400, "", `{"__type":"ThrottlingException"}`, secret.ErrThrottled},
 		{400, "", `{"__type":"TooManyRequestsException"}`, secret.ErrThrottled},
 		{429, "", canary, secret.ErrThrottled},
-		{400, "", `{"__type":"DecryptionFailure","Message":"` + canary + `"}`, secret.ErrUnavailable},
-		{400, "", `{"__type":"InvalidKeyId"}`, secret.ErrUnavailable},
+		{400, "", `{"__type":"DecryptionFailure","Message":"` + canary + `"}`, secret.ErrUnreadable},
+		{400, "", `{"__type":"InvalidKeyId"}`, secret.ErrUnreadable},
 		{400, "", `{"__type":"ValidationException"}`, awsjson.ErrRequest},
 		{400, "", `{"__type":"UnrecognizedClientException"}`, awsjson.ErrLogin},
 		{400, "", `{"__type":"InvalidSignatureException"}`, awsjson.ErrLogin},
@@ -304,7 +304,7 @@ func TestErrors(t *testing.T) {
 		if !errors.Is(err, tt.want) || strings.Contains(fmt.Sprintf("%+v", err), canary) {
 			t.Errorf("%d %s %.60s: got %v, want %v", tt.status, tt.header, tt.body, err, tt.want)
 		}
-		for _, other := range []error{secret.ErrNotFound, secret.ErrDenied, secret.ErrUnavailable, secret.ErrThrottled} {
+		for _, other := range []error{secret.ErrNotFound, secret.ErrDenied, secret.ErrUnavailable, secret.ErrThrottled, secret.ErrUnreadable} {
 			if errors.Is(err, other) && !errors.Is(tt.want, other) {
 				t.Errorf("%d %.60s: got %v, which is %v as well", tt.status, tt.body, err, other)
 			}

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/internal/localhost"
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 )
 
 // container is the endpoint that gives the credentials of a container's role.
@@ -54,7 +56,7 @@ func containerEndpoint(getenv func(string) string) (*container, error) {
 }
 
 func ofContainer(host string) bool {
-	if loopback(host) {
+	if localhost.Is(host) {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)
@@ -68,11 +70,11 @@ func ofContainer(host string) bool {
 
 // fetch asks on a connection of its own: once in some hours.
 func (e *container) fetch(ctx context.Context) (aws.Credentials, error) {
-	w, err := newWire(nil)
+	w, err := wire.New(wire.Config{})
 	if err != nil {
 		return aws.Credentials{}, err
 	}
-	defer w.close()
+	defer w.Close()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url, nil)
 	if err != nil {
 		return aws.Credentials{}, fmt.Errorf("%w: the endpoint of the container is no URL", ErrLogin)
@@ -81,15 +83,15 @@ func (e *container) fetch(ctx context.Context) (aws.Credentials, error) {
 	if e.token != "" {
 		req.Header.Set("Authorization", e.token)
 	}
-	a, err := w.send(ctx, req, maxSTS)
+	a, err := w.Send(ctx, req, maxSTS)
 	if err != nil {
 		return aws.Credentials{}, fmt.Errorf("%w: asking the endpoint of the container: %w", ErrLogin, err)
 	}
-	defer clear(a.body)
-	if a.status != http.StatusOK {
-		return aws.Credentials{}, fmt.Errorf("%w: the endpoint of the container answered %d", ErrLogin, a.status)
+	defer clear(a.Body)
+	if a.Status != http.StatusOK {
+		return aws.Credentials{}, fmt.Errorf("%w: the endpoint of the container answered %d", ErrLogin, a.Status)
 	}
-	root, err := strictjson.Parse(a.body, strictjson.Limits{Bytes: maxSTS})
+	root, err := strictjson.Parse(a.Body, strictjson.Limits{Bytes: maxSTS})
 	if err != nil || root.Kind != strictjson.Object {
 		return aws.Credentials{}, fmt.Errorf("%w: the endpoint of the container answered no JSON object", ErrLogin)
 	}

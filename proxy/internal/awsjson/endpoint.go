@@ -1,28 +1,39 @@
 package awsjson
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// suffixes are the domains of AWS's partitions, by how the names of their regions begin.
-var suffixes = [...]struct{ region, domain string }{
-	{"cn-", "amazonaws.com.cn"},
-	{"us-isob-", "sc2s.sgov.gov"},
-	{"us-isof-", "csp.hci.ic.gov"},
-	{"us-iso-", "c2s.ic.gov"},
-	{"eu-isoe-", "cloud.adc-e.uk"},
-	{"eusc-", "amazonaws.eu"},
+// partition is one of the clouds of AWS, which share neither accounts nor names.
+type partition struct{ name, region, domain string } // region is how the names of its regions begin
+
+// partitions has longer beginnings before shorter ones, and the one of all other regions at the end.
+var partitions = [...]partition{
+	{"aws-cn", "cn-", "amazonaws.com.cn"},
+	{"aws-us-gov", "us-gov-", "amazonaws.com"},
+	{"aws-iso-b", "us-isob-", "sc2s.sgov.gov"},
+	{"aws-iso-f", "us-isof-", "csp.hci.ic.gov"},
+	{"aws-iso", "us-iso-", "c2s.ic.gov"},
+	{"aws-iso-e", "eu-isoe-", "cloud.adc-e.uk"},
+	{"aws-eusc", "eusc-", "amazonaws.eu"},
+	{"aws", "", "amazonaws.com"},
 }
+
+func partitionIn(region string) partition {
+	i := slices.IndexFunc(partitions[:], func(p partition) bool { return strings.HasPrefix(region, p.region) })
+	return partitions[i] // the last has every region
+}
+
+// partitionOf is the name of the partition of a region, as it stands in ARNs.
+func partitionOf(region string) string { return partitionIn(region).name }
 
 // endpointOf is the URL of a service: the one that is set, or AWS's own for the region.
 func endpointOf(set, service, region string) string {
 	if set != "" {
 		return strings.TrimRight(set, "/") + "/"
 	}
-	for _, s := range suffixes {
-		if strings.HasPrefix(region, s.region) {
-			return "https://" + service + "." + region + "." + s.domain + "/"
-		}
-	}
-	return "https://" + service + "." + region + ".amazonaws.com/"
+	return "https://" + service + "." + region + "." + partitionIn(region).domain + "/"
 }
 
 func notName(r rune) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
@@ -51,7 +52,7 @@ func FromEnvironment(getenv func(string) string, service string) (Settings, erro
 		return ""
 	}
 	s := Settings{Region: first("AWS_REGION", "AWS_DEFAULT_REGION")}
-	if getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") != "true" {
+	if !strings.EqualFold(getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
 		s.Endpoint = first("AWS_ENDPOINT_URL_"+service, "AWS_ENDPOINT_URL")
 		s.STSEndpoint = first("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
 	}

@@ -106,6 +106,7 @@ func TestSettingsOfTheEnvironment(t *testing.T) {
 		{[]string{"AWS_ENDPOINT_URL", "u", "AWS_ENDPOINT_URL_SSM", "ssm", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "no"}, awsjson.Settings{Endpoint: "ssm", STSEndpoint: "u"}},
 		{[]string{"AWS_ENDPOINT_URL_STS", "sts"}, awsjson.Settings{STSEndpoint: "sts"}},
 		{[]string{"AWS_ENDPOINT_URL", "u", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"}, awsjson.Settings{}},
+		{[]string{"AWS_ENDPOINT_URL", "u", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "True"}, awsjson.Settings{}},
 		{[]string{"AWS_CA_BUNDLE", file}, awsjson.Settings{CA: []byte("PEM")}},
 	} {
 		if got, err := awsjson.FromEnvironment(getenv(tt.env...), "SSM"); err != nil || !reflect.DeepEqual(got, tt.want) {

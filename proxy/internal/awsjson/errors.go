@@ -1,16 +1,14 @@
 package awsjson
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -24,10 +22,10 @@ var (
 	// ErrMalformed: an answer is not what AWS answers, such as the page of a gateway, or one that is cut short. Check the
 	// endpoint. It is a kind of secret.ErrUnavailable.
 	ErrMalformed = fmt.Errorf("%w: the answer is not one of AWS", secret.ErrUnavailable)
-	// ErrRequest: AWS does not accept the request as a whole. It is a kind of secret.ErrUnavailable.
-	ErrRequest = fmt.Errorf("%w: it does not accept the request", secret.ErrUnavailable)
+	// ErrRequest: AWS does not accept the request as a whole, for what stands in it. It is a kind of secret.ErrUnreadable.
+	ErrRequest = fmt.Errorf("%w: it does not accept the request", secret.ErrUnreadable)
 	// ErrClosed: Close was called. It is a kind of secret.ErrUnavailable.
-	ErrClosed = fmt.Errorf("%w: closed", secret.ErrUnavailable)
+	ErrClosed = wire.ErrClosed
 )
 
 // maxSkew is what signatures allow the two clocks to differ by.
@@ -46,6 +44,7 @@ func Explain(code, message string) error {
 		if strings.Contains(message, "marked for deletion") || strings.Contains(message, "scheduled for deletion") {
 			return fmt.Errorf("%w: it is to be deleted", secret.ErrNotFound)
 		}
+		return fmt.Errorf("%w (%s)", ErrRequest, word(code))
 	case "AccessDenied", "KMSAccessDenied", "NotAuthorized", "UnauthorizedOperation":
 		return fmt.Errorf("%w (%s)", secret.ErrDenied, word(code))
 	case "Throttling", "Throttled", "RequestThrottled", "TooManyRequests", "RequestLimitExceeded", "SlowDown":
@@ -54,7 +53,7 @@ func Explain(code, message string) error {
 		"TokenRefreshRequired", "IncompleteSignature", "MissingAuthenticationToken", "SignatureDoesNotMatch", "InvalidSignature", "AuthFailure":
 		return fmt.Errorf("%w are not taken (%s)", ErrLogin, word(code))
 	case "DecryptionFailure", "InvalidKeyId", "KMSDisabled", "KMSInvalidState", "KMSNotFound":
-		return fmt.Errorf("%w: it cannot decrypt the secret; look at the state of its KMS key (%s)", secret.ErrUnavailable, word(code))
+		return fmt.Errorf("%w: it cannot decrypt it; look at the state of its KMS key (%s)", secret.ErrUnreadable, word(code))
 	case "Validation", "InvalidParameter", "InvalidParameterValue", "SerializationException", "ValidationError":
 		return fmt.Errorf("%w (%s)", ErrRequest, word(code))
 	}
@@ -74,22 +73,22 @@ func word(code string) string {
 }
 
 // failure is the error that an answer other than 200 means.
-func (a *answer) failure(code, message string, now time.Time) error {
+func failure(a *wire.Answer, code, message string, now time.Time) error {
 	switch {
-	case 300 <= a.status && a.status < 400:
-		return fmt.Errorf("%w: it sends elsewhere (%d); set the endpoint itself", secret.ErrUnavailable, a.status)
-	case code == "" && a.status == http.StatusTooManyRequests:
+	case 300 <= a.Status && a.Status < 400:
+		return fmt.Errorf("%w: it sends elsewhere (%d); set the endpoint itself", secret.ErrUnavailable, a.Status)
+	case code == "" && a.Status == http.StatusTooManyRequests:
 		return secret.ErrThrottled
-	case code == "" && a.status >= 500:
-		return fmt.Errorf("%w: it answered %d", secret.ErrUnavailable, a.status)
+	case code == "" && a.Status >= 500:
+		return fmt.Errorf("%w: it answered %d", secret.ErrUnavailable, a.Status)
 	case code == "":
-		return fmt.Errorf("%w: status %d", ErrMalformed, a.status)
-	case a.status >= 500:
-		return fmt.Errorf("%w: it answered %d (%s)", secret.ErrUnavailable, a.status, word(code))
+		return fmt.Errorf("%w: status %d", ErrMalformed, a.Status)
+	case a.Status >= 500:
+		return fmt.Errorf("%w: it answered %d (%s)", secret.ErrUnavailable, a.Status, word(code))
 	}
 	err := Explain(code, message)
 	if errors.Is(err, ErrLogin) || strings.HasPrefix(code, "RequestTimeTooSkewed") || strings.HasPrefix(code, "RequestInTheFuture") {
-		if skew := a.skew(now); skew > maxSkew || skew < -maxSkew {
+		if skew := skew(a, now); skew > maxSkew || skew < -maxSkew {
 			return fmt.Errorf("%w: it differs from that of AWS by %v", ErrClock, skew)
 		}
 	}
@@ -97,8 +96,8 @@ func (a *answer) failure(code, message string, now time.Time) error {
 }
 
 // skew is how far our clock is ahead of the one that answered, by the Date of the answer.
-func (a *answer) skew(now time.Time) time.Duration {
-	date, err := http.ParseTime(a.header.Get("Date"))
+func skew(a *wire.Answer, now time.Time) time.Duration {
+	date, err := http.ParseTime(a.Header.Get("Date"))
 	if err != nil {
 		return 0
 	}
@@ -106,12 +105,12 @@ func (a *answer) skew(now time.Time) time.Duration {
 }
 
 // jsonError finds the error in the header or in the body, where its name follows a namespace.
-func jsonError(a *answer) (code, message string) {
-	root, err := strictjson.Parse(a.body, strictjson.Limits{ExactNames: true})
+func jsonError(a *wire.Answer) (code, message string) {
+	root, err := strictjson.Parse(a.Body, strictjson.Limits{ExactNames: true})
 	if err != nil || root.Kind != strictjson.Object {
 		return "", ""
 	}
-	code, _, _ = strings.Cut(a.header.Get("X-Amzn-Errortype"), ":")
+	code, _, _ = strings.Cut(a.Header.Get("X-Amzn-Errortype"), ":")
 	if t, ok := root.Get("__type").Str(); ok {
 		code = t
 	}
@@ -122,38 +121,4 @@ func jsonError(a *answer) (code, message string) {
 		}
 	}
 	return code, message
-}
-
-// unreached says why there was no answer, in words of our own: the text of the library may quote what the other side
-// sent.
-func unreached(ctx context.Context, err error) error {
-	if done := contextError(ctx); done != nil {
-		return done
-	}
-	var timeout net.Error
-	var dial *net.OpError
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &certificate):
-		return fmt.Errorf("%w: its certificate is not trusted", secret.ErrUnavailable)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Errorf("%w: no connection or no answer in time", secret.ErrTimeout)
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return fmt.Errorf("%w: cannot connect: %w", secret.ErrUnavailable, dial.Err)
-	}
-	return fmt.Errorf("%w: the connection failed", secret.ErrUnavailable)
-}
-
-// contextError is nil until ctx is done, and then what the contract of secret.Upstream wants.
-func contextError(ctx context.Context) error {
-	switch err := ctx.Err(); {
-	case err == nil:
-		return nil
-	case errors.Is(context.Cause(ctx), ErrClosed):
-		return ErrClosed
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", secret.ErrTimeout, err)
-	default:
-		return err
-	}
 }

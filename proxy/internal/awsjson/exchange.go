@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -26,21 +27,21 @@ type exchange struct {
 
 // caller is what signs and sends.
 type caller struct {
-	wire   *wire
+	wire   *wire.Wire
 	signer *v4.Signer
 	wall   func() time.Time
 }
 
-func (c *Client) exchange(ctx context.Context, k *keeper, x exchange, explain explainer) (*answer, error) {
+func (c *Client) exchange(ctx context.Context, k *sessions, x exchange, explain explainer) (*wire.Answer, error) {
 	return caller{c.wire, c.signer, c.wall}.exchange(ctx, k, x, explain)
 }
 
 // explainer reads the name and the message of an error from an answer: "" where it holds none.
-type explainer func(*answer) (code, message string)
+type explainer func(*wire.Answer) (code, message string)
 
 // exchange sends x with the credentials of k. Where AWS takes them not, or refuses what is asked, it is asked once more,
 // if there are others by then.
-func (c caller) exchange(ctx context.Context, k *keeper, x exchange, explain explainer) (*answer, error) {
+func (c caller) exchange(ctx context.Context, k *sessions, x exchange, explain explainer) (*wire.Answer, error) {
 	s, err := k.get(ctx)
 	if err != nil {
 		return nil, err
@@ -56,14 +57,18 @@ func (c caller) exchange(ctx context.Context, k *keeper, x exchange, explain exp
 	case same(renewed.creds, s.creds):
 		return nil, err
 	}
-	return c.try(ctx, renewed.creds, x, explain)
+	a, err = c.try(ctx, renewed.creds, x, explain)
+	if errors.Is(err, ErrLogin) {
+		k.inVain(renewed)
+	}
+	return a, err
 }
 
 func same(a, b aws.Credentials) bool {
 	return a.AccessKeyID == b.AccessKeyID && a.SecretAccessKey == b.SecretAccessKey && a.SessionToken == b.SessionToken
 }
 
-func (c caller) try(ctx context.Context, creds aws.Credentials, x exchange, explain explainer) (*answer, error) {
+func (c caller) try(ctx context.Context, creds aws.Credentials, x exchange, explain explainer) (*wire.Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.url, bytes.NewReader(x.body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: the endpoint is no URL", secret.ErrUnavailable)
@@ -74,14 +79,14 @@ func (c caller) try(ctx context.Context, creds aws.Credentials, x exchange, expl
 	if err := c.signer.SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), x.service, x.region, c.wall()); err != nil {
 		return nil, fmt.Errorf("%w: cannot sign", ErrLogin)
 	}
-	a, err := c.wire.send(ctx, req, x.most)
+	a, err := c.wire.Send(ctx, req, x.most)
 	if err != nil {
 		return nil, err
 	}
-	if a.status == http.StatusOK {
+	if a.Status == http.StatusOK {
 		return a, nil
 	}
-	defer clear(a.body)
+	defer clear(a.Body)
 	code, message := explain(a)
-	return nil, a.failure(code, message, c.wall())
+	return nil, failure(a, code, message, c.wall())
 }

@@ -36,7 +36,7 @@ type snapshot struct {
 
 // List is secret.Lister's. It fails with secret.ErrUnsupported where more than 10,000 names are under the prefix.
 func (l *Lister) List(ctx context.Context, prefix, after string, limit int) ([]secret.Item, error) {
-	if err := contextError(ctx); err != nil {
+	if err := secret.ContextError(ctx); err != nil {
 		return nil, err
 	}
 	s := l.recent(prefix, after)

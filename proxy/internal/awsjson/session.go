@@ -4,20 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/keyhole-edge/keyhole/proxy/internal/keeper"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // Times of a session.
 const (
 	// renewAhead is how long before its end a session is renewed.
 	renewAhead = 5 * time.Minute
-	// renewPause is how long a session that cannot be renewed, but lives, is used before that is tried again.
-	renewPause = 5 * time.Second
 	// refusalHolds is how long after new credentials a refusal is final without others. A caller who keeps asking for
-	// what we may not read must not make a login of each question.
+	// what we may not read must not make a login of each question, nor where no login helps, as in a region that the
+	// account has not enabled.
 	refusalHolds = time.Minute
 )
 
@@ -31,9 +33,11 @@ func (s *session) left(now time.Time) time.Duration {
 	return s.creds.Expires.Round(0).Sub(now.Round(0))
 }
 
-func (s *session) alive(now time.Time) bool { return !s.creds.CanExpire || s.left(now) > 0 }
+// Alive implements keeper.Session.
+func (s *session) Alive(now time.Time) bool { return !s.creds.CanExpire || s.left(now) > 0 }
 
-func (s *session) fresh(now time.Time) bool { return !s.creds.CanExpire || s.left(now) > renewAhead }
+// Fresh implements keeper.Session.
+func (s *session) Fresh(now time.Time) bool { return !s.creds.CanExpire || s.left(now) > renewAhead }
 
 // young reports whether s was got so lately that others would be no better. A clock that was set back makes none young.
 func (s *session) young(now time.Time) bool {
@@ -41,113 +45,49 @@ func (s *session) young(now time.Time) bool {
 	return 0 <= age && age < refusalHolds
 }
 
-// keeper keeps one set of credentials for all calls. Whichever call finds that there is something to do does it; those
-// that cannot go on without wait for it, each no longer than its own context.
-type keeper struct {
+// sessions keeps one set of credentials for all calls.
+type sessions struct {
 	provider Provider
 	wall     func() time.Time
-
-	mu     sync.Mutex
-	now    *session
-	flight *flight   // a fetch that is under way
-	pause  time.Time // do not try to renew before
+	kept     *keeper.Keeper[*session]
+	vain     atomic.Pointer[session] // was got in place of one that was not taken, and was not taken either
 }
 
-// flight is one fetch. s and err are set when done is closed; gone means that whoever made it went away.
-type flight struct {
-	done chan struct{}
-	s    *session
-	err  error
-	gone bool
+func newSessions(p Provider, wall func() time.Time) *sessions {
+	return &sessions{
+		provider: p, wall: wall,
+		kept: keeper.New[*session](wall, fmt.Errorf("%w: fetching them came to nothing", ErrLogin)),
+	}
 }
 
 // get returns credentials to sign with.
-func (k *keeper) get(ctx context.Context) (*session, error) {
-	return k.need(ctx, func(s *session, now time.Time) bool { return s == nil || !s.alive(now) })
-}
+func (k *sessions) get(ctx context.Context) (*session, error) { return k.kept.Get(ctx, nil, k.fetch) }
 
 // renew returns other credentials than those that AWS did not take, or the same where there are no others. denied means
 // that AWS knew them, and refused what was asked.
-func (k *keeper) renew(ctx context.Context, refused *session, denied bool) (*session, error) {
-	if denied && refused.young(k.wall()) {
+func (k *sessions) renew(ctx context.Context, refused *session, denied bool) (*session, error) {
+	if (denied || k.vain.Load() == refused) && refused.young(k.wall()) {
 		return refused, nil
 	}
-	return k.need(ctx, func(s *session, now time.Time) bool { return s == nil || s == refused || !s.alive(now) })
+	return k.kept.Get(ctx, func(s *session) bool { return s == refused }, k.fetch)
 }
 
-// need returns a session for which missing is false, fetching one if there is none.
-func (k *keeper) need(ctx context.Context, missing func(*session, time.Time) bool) (*session, error) {
-	for {
-		if err := contextError(ctx); err != nil {
-			return nil, err
-		}
-		k.mu.Lock()
-		s, now := k.now, k.wall()
-		usable := !missing(s, now)
-		if usable && (s.fresh(now) || k.flight != nil || k.pausedLocked(now)) {
-			k.mu.Unlock()
-			return s, nil
-		}
-		f := k.flight
-		if f == nil {
-			f = &flight{done: make(chan struct{})}
-			k.flight = f
-			k.mu.Unlock()
-			k.fly(ctx, f)
-			if f.err != nil && usable {
-				return s, nil // it lives still
-			}
-			return f.s, f.err
-		}
-		k.mu.Unlock()
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, contextError(ctx)
-		}
-		if f.err != nil && !f.gone {
-			return nil, f.err
-		}
-	}
-}
+// inVain says of new credentials that AWS takes them no more than those before: it is not the credentials.
+func (k *sessions) inVain(s *session) { k.vain.Store(s) }
 
-func (k *keeper) pausedLocked(now time.Time) bool {
-	left := k.pause.Round(0).Sub(now.Round(0))
-	return 0 < left && left <= renewPause
-}
-
-func (k *keeper) fly(ctx context.Context, f *flight) {
-	defer func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.flight = nil
-		switch {
-		case f.s != nil:
-			k.now = f.s
-		case f.err == nil:
-			f.err = fmt.Errorf("%w: fetching them came to nothing", ErrLogin) // a panic of the provider
-		}
-		if f.err != nil {
-			k.pause = k.wall().Add(renewPause)
-		}
-		close(f.done)
-	}()
+func (k *sessions) fetch(ctx context.Context, _ *session) (*session, error) {
 	since := k.wall()
-	if i, ok := k.provider.(interface{ Invalidate() }); ok {
-		i.Invalidate() // a cache of its own: it is asked only for what this one lacks
-	}
 	creds, err := k.provider.Retrieve(ctx)
-	switch done := contextError(ctx); {
+	switch done := secret.ContextError(ctx); {
 	case err == nil && creds.HasKeys():
-		f.s = &session{creds, since}
+		return &session{creds, since}, nil
 	case err == nil:
-		f.err = fmt.Errorf("%w are empty", ErrLogin)
+		return nil, fmt.Errorf("%w are empty", ErrLogin)
 	case done != nil:
-		f.err, f.gone = done, true
+		return nil, done
 	case errors.Is(err, ErrLogin), errors.Is(err, ErrClock), errors.Is(err, ErrClosed):
-		f.err = err
-	default:
-		// Texts of other providers may quote what they were answered.
-		f.err = fmt.Errorf("%w cannot be had", ErrLogin)
+		return nil, err
 	}
+	// Texts of other providers may quote what they were answered.
+	return nil, fmt.Errorf("%w cannot be had", ErrLogin)
 }

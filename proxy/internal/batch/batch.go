@@ -6,6 +6,7 @@
 //   - A read never joins a call that has left: its answer may be older than what the caller knows.
 //   - What a call for many does not tell of, or refuses as a whole, is read by itself: one secret that may not be read
 //     hides no other.
+//   - The failure of a call is one failure (guard.Shared), however many wait for it.
 package batch
 
 import (
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -76,7 +78,7 @@ type call struct {
 	left   bool // it is under way
 
 	waiting map[string][]*waiter
-	callers int // of those that wait, the ones still there
+	callers int // of those that wait, the ones still there and without an answer
 }
 
 // waiter is one caller. Under Batch.mu it is either gone or still to be answered.
@@ -87,7 +89,7 @@ type waiter struct {
 
 // Read returns the secret with this name, which then belongs to the caller.
 func (b *Batch) Read(ctx context.Context, name string) (*secret.Secret, error) {
-	if err := contextError(ctx); err != nil {
+	if err := secret.ContextError(ctx); err != nil {
 		return nil, err
 	}
 	c, w, err := b.join(name)
@@ -99,7 +101,7 @@ func (b *Batch) Read(ctx context.Context, name string) (*secret.Secret, error) {
 		return r.Secret, r.Err
 	case <-ctx.Done():
 		b.leave(c, w)
-		return nil, contextError(ctx)
+		return nil, secret.ContextError(ctx)
 	}
 }
 
@@ -219,6 +221,9 @@ func (b *Batch) many(c *call) (unanswered []string) {
 		b.refused = b.cfg.Wall().Round(0)
 		return c.names
 	}
+	if err != nil {
+		err = guard.Shared(err)
+	}
 	for _, name := range c.names {
 		r, ok := results[name]
 		switch {
@@ -242,6 +247,9 @@ func (b *Batch) one(c *call, name string) {
 		b.answerLocked(c, name, r)
 	}()
 	s, err := b.cfg.One(c.ctx, name)
+	if err != nil {
+		err = guard.Shared(err)
+	}
 	r = Result{s, err}
 }
 
@@ -255,6 +263,7 @@ func (b *Batch) answerLocked(c *call, name string, r Result) {
 		if w.gone {
 			continue
 		}
+		c.callers--
 		if last != nil {
 			last.answer <- r.clone()
 		}
@@ -294,14 +303,4 @@ func (b *Batch) Close() error {
 	b.mu.Unlock()
 	b.flying.Wait()
 	return nil
-}
-
-// contextError is nil until ctx is done, and then what the contract of secret.Upstream wants.
-func contextError(ctx context.Context) error {
-	switch err := ctx.Err(); {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", secret.ErrTimeout, err)
-	default:
-		return err
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/batch"
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -24,6 +25,7 @@ type vault struct {
 	takes  time.Duration
 	silent map[string]bool // names that a call for many tells nothing of
 	fail   error           // of calls for many
+	once   error           // of the next call for many
 	panics bool
 
 	mu    sync.Mutex
@@ -65,6 +67,13 @@ func (v *vault) many(ctx context.Context, names []string) (map[string]batch.Resu
 	}
 	if v.fail != nil {
 		return nil, v.fail
+	}
+	v.mu.Lock()
+	once := v.once
+	v.once = nil
+	v.mu.Unlock()
+	if once != nil {
+		return nil, once
 	}
 	out := map[string]batch.Result{"stranger": {}}
 	for _, name := range names {
@@ -281,6 +290,56 @@ func TestAFailedCallFailsItsReads(t *testing.T) {
 		all.Wait()
 		wait()
 		wantCalls(t, v, []string{"a"}, []string{"b", "c"})
+	})
+}
+
+// A call for many that fails once is one failure: whatever guards the reads tries them again, and does not take it for an
+// outage.
+func TestAFailedCallIsOneFailure(t *testing.T) {
+	v := &vault{takes: 30 * time.Millisecond, once: secret.ErrUnavailable}
+	run(t, v, func(t *testing.T, b *batch.Batch) {
+		g, err := guard.New(guard.Config{Failures: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait := readers(t, b, "a")
+		var all sync.WaitGroup
+		for _, name := range []string{"b", "b", "b", "c", "d"} {
+			all.Go(func() {
+				if err := g.Retry(t.Context(), func(ctx context.Context) error { _, err := b.Read(ctx, name); return err }); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wait()
+		all.Wait()
+		if got := g.Stats(); got.Failures != 1 || got.Open {
+			t.Errorf("got %+v, want one failure", got)
+		}
+	})
+}
+
+// A call ends when the last who has no answer leaves, though others had theirs.
+func TestTheLastOfACallLeaves(t *testing.T) {
+	v := &vault{takes: 30 * time.Millisecond, silent: map[string]bool{"c": true}}
+	run(t, v, func(t *testing.T, b *batch.Batch) {
+		wait := readers(t, b, "a", "b")
+		ctx, leave := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() {
+			if _, err := b.Read(ctx, "c"); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+		wait()
+		synctest.Wait()
+		leave() // while c is read alone
+		all.Wait()
+		synctest.Wait()
+		if v.ended != 1 {
+			t.Errorf("%d calls were ended, want the one that nobody waits for", v.ended)
+		}
 	})
 }
 

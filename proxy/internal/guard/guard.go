@@ -9,6 +9,7 @@
 //   - After a number of failures in a row the upstream is left alone for a while; then one request tries, and only if
 //     that is answered do the others follow.
 //   - "No such secret", "denied" and the like are answers. They count for the upstream's health and are not tried again.
+//   - What counts is requests: the failure of one that many reads waited for is one failure (Shared).
 package guard
 
 import (
@@ -137,7 +138,7 @@ func (g *Guard) Do(ctx context.Context, f func(context.Context) error) error {
 	if g == nil {
 		return f(ctx)
 	}
-	how, err := g.attempt(ctx, 0, f)
+	how, err := g.attempt(ctx, one{}, f)
 	if how == withheld {
 		err = fmt.Errorf("%w: %w", ErrWithheld, err)
 	}
@@ -153,8 +154,16 @@ const (
 	again                   // it did not answer and may be asked again
 )
 
+// one is what kind of an attempt is made.
+type one struct {
+	timeout time.Duration // 0: only the caller's deadline counts
+	// long: it takes many requests, or is one of them, and how many is not the upstream's fault. That the caller's
+	// deadline comes first tells nothing of the upstream's health: whoever asks for much must not have it left alone.
+	long bool
+}
+
 // attempt admits one request, makes it, and draws the breaker's conclusion.
-func (g *Guard) attempt(ctx context.Context, timeout time.Duration, f func(context.Context) error) (outcome, error) {
+func (g *Guard) attempt(ctx context.Context, what one, f func(context.Context) error) (outcome, error) {
 	if g.breaker.refuses(g.cfg.Mono()) { // before it waits for a place, and again with the place
 		g.refused.Add(1)
 		return withheld, ErrOpen
@@ -177,10 +186,12 @@ func (g *Guard) attempt(ctx context.Context, timeout time.Duration, f func(conte
 		g.breaker.leave(pass, verdict, g.cfg.Mono())
 	}()
 	g.attempts.Add(1)
-	err = call(ctx, timeout, f)
-	verdict = judge(ctx, err)
-	if verdict != failed || pass.probe {
+	err = call(ctx, what.timeout, f)
+	switch verdict = what.judge(ctx, err); {
+	case verdict != failed, pass.probe:
 		return final, err
+	case !uncounted(err):
+		verdict = unknown
 	}
 	return again, err
 }
@@ -204,14 +215,14 @@ type verdict uint8
 const (
 	failed  verdict = iota // it did not answer
 	healthy                // it answered, be it with a refusal
-	unknown                // the caller went away first
+	unknown                // the caller went away first or asked for too much, or another has told
 )
 
-func judge(ctx context.Context, err error) verdict {
+func (o one) judge(ctx context.Context, err error) verdict {
 	switch {
 	case err == nil, answered(err):
 		return healthy
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(ctx.Err(), context.Canceled), o.long && ctx.Err() != nil:
 		return unknown
 	}
 	return failed
@@ -220,7 +231,7 @@ func judge(ctx context.Context, err error) verdict {
 func answered(err error) bool {
 	for _, is := range []error{
 		secret.ErrNotFound, secret.ErrDenied, secret.ErrConflict, secret.ErrTooLarge, secret.ErrInvalidSecret, secret.ErrUnsupported,
-		secret.ErrLeased,
+		secret.ErrLeased, secret.ErrUnreadable,
 	} {
 		if errors.Is(err, is) {
 			return !errors.Is(err, secret.ErrUnavailable)

@@ -93,6 +93,7 @@ func TestFailedReadsAreTriedAgain(t *testing.T) {
 		{secret.ErrTooLarge, 1},
 		{secret.ErrUnsupported, 1},
 		{secret.ErrLeased, 1},
+		{secret.ErrUnreadable, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &faulty{}
@@ -200,6 +201,80 @@ func TestOneTryIsBounded(t *testing.T) {
 		start := time.Now()
 		if err := read(t.Context(), g, f); !errors.Is(err, secret.ErrTimeout) || time.Since(start) != 4*time.Second {
 			t.Errorf("after %v: %v, want %v after 4s", time.Since(start), err, secret.ErrTimeout)
+		}
+	})
+}
+
+// List is a read of many requests.
+func (f *faulty) List(ctx context.Context, _, _ string, _ int) ([]secret.Item, error) {
+	_, err := f.Read(ctx, "", secret.Current)
+	return nil, err
+}
+
+// A listing may need more time than one try of a read has. Where it needs more than its caller has, that tells nothing of
+// the upstream: callers who list large trees must not take it from those who read.
+func TestSlowListings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &faulty{takes: 9 * time.Second}
+		g := build(t, guard.Config{})
+		list := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, err := g.Lister(f).List(ctx, "", "", 1)
+			return err
+		}
+		if err := list(); err != nil || f.asked() != 1 {
+			t.Errorf("a listing of 9s: %v", err)
+		}
+		f.takes = 11 * time.Second
+		for range 10 {
+			if err := list(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a listing of 11s: %v", err)
+			}
+		}
+		if got := f.asked(); got != 10 || g.Stats().Open || g.Stats().Failures != 0 {
+			t.Errorf("asked %d times, %+v; want 10, no failure", got, g.Stats())
+		}
+		// Failures of other kinds count as those of a read do.
+		f.takes = 0
+		f.fail(5, secret.ErrUnavailable)
+		for range 2 {
+			_ = list()
+		}
+		if got := f.asked(); got != 5 || !g.Stats().Open {
+			t.Errorf("asked %d times, %+v; want 5, open", got, g.Stats())
+		}
+	})
+}
+
+// Parts of a listing end with it; one that is silent by itself counts all the same.
+func TestPartsOfListings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &faulty{takes: 3 * time.Second}
+		g := build(t, guard.Config{})
+		part := func(left time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), left)
+			defer cancel()
+			if _, err := g.Part(f).Read(ctx, "x", secret.Current); err == nil {
+				t.Error("a read of 3s or more ended in less")
+			}
+		}
+		for range 10 {
+			part(2 * time.Second)
+		}
+		if got := f.asked(); got != 10 || g.Stats().Failures != 0 {
+			t.Errorf("asked %d times, %+v; want 10, no failure", got, g.Stats())
+		}
+		f.takes = time.Hour
+		for range 3 {
+			part(10 * time.Second)
+		}
+		if got := g.Stats(); !got.Open || got.Failures < 5 {
+			t.Errorf("%+v, want it open after 5 failures", got)
+		}
+		f.takes = 0
+		if _, err := (*guard.Guard)(nil).Part(f).Read(t.Context(), "x", secret.Current); err != nil {
+			t.Error(err)
 		}
 	})
 }

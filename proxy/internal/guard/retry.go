@@ -18,10 +18,24 @@ func (g *Guard) Retry(ctx context.Context, f func(context.Context) error) error 
 	if g == nil {
 		return f(ctx)
 	}
+	return g.retry(ctx, one{timeout: g.cfg.Timeout}, f)
+}
+
+// walk is Retry for a read of many requests, which may take until the caller's deadline.
+func (g *Guard) walk(ctx context.Context, f func(context.Context) error) error {
+	return g.retry(ctx, one{long: true}, f)
+}
+
+// part is Retry for one read of many that share the caller's deadline.
+func (g *Guard) part(ctx context.Context, f func(context.Context) error) error {
+	return g.retry(ctx, one{timeout: g.cfg.Timeout, long: true}, f)
+}
+
+func (g *Guard) retry(ctx context.Context, what one, f func(context.Context) error) error {
 	g.budget.read(g.cfg.Mono())
 	var last error
 	for n := 1; ; n++ {
-		o, err := g.attempt(ctx, g.cfg.Timeout, f)
+		o, err := g.attempt(ctx, what, f)
 		switch {
 		case o == withheld && last != nil:
 			return last // tells more than that it was not asked again
@@ -30,7 +44,7 @@ func (g *Guard) Retry(ctx context.Context, f func(context.Context) error) error 
 		}
 		last = err
 		d := time.Duration(g.cfg.Rand() * float64(min(maxPause, firstPause<<(n-1)))) // full jitter
-		if d >= patience(ctx) || !g.budget.retry(g.cfg.Mono()) {
+		if d >= patience(ctx) || !pay(err, func() bool { return g.budget.retry(g.cfg.Mono()) }) {
 			return err
 		}
 		if pause(ctx, d) != nil {

@@ -16,7 +16,16 @@ func (g *Guard) Reader(r Reader) Reader {
 	if g == nil {
 		return r
 	}
-	return reader{g, r}
+	return reader{g, r, (*Guard).Retry}
+}
+
+// Part is Reader for reads that are parts of a longer one, such as a listing that looks into objects: that the caller's
+// deadline comes in the middle of one is no failure of the upstream.
+func (g *Guard) Part(r Reader) Reader {
+	if g == nil {
+		return r
+	}
+	return reader{g, r, (*Guard).part}
 }
 
 // Lister returns l behind the guard; nil stays nil.
@@ -52,12 +61,13 @@ func (g *Guard) Versioner(v secret.Versioner) secret.Versioner {
 }
 
 type reader struct {
-	g *Guard
-	r Reader
+	g   *Guard
+	r   Reader
+	how func(*Guard, context.Context, func(context.Context) error) error
 }
 
 func (r reader) Read(ctx context.Context, name string, v secret.Version) (s *secret.Secret, err error) {
-	err = r.g.Retry(ctx, func(ctx context.Context) (err error) {
+	err = r.how(r.g, ctx, func(ctx context.Context) (err error) {
 		s, err = r.r.Read(ctx, name, v)
 		return err
 	})
@@ -70,7 +80,7 @@ type lister struct {
 }
 
 func (l lister) List(ctx context.Context, prefix, after string, limit int) (items []secret.Item, err error) {
-	err = l.g.Retry(ctx, func(ctx context.Context) (err error) {
+	err = l.g.walk(ctx, func(ctx context.Context) (err error) {
 		items, err = l.l.List(ctx, prefix, after, limit)
 		return err
 	})

@@ -27,8 +27,11 @@ var layout = map[string][]string{
 	"internal/*":       nil,
 	"proxy/internal/*": vocabulary,
 
-	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*"}),
+	"proxy/internal/answerbody": {"proxy/secret"},
+	"proxy/internal/wire":       {"proxy/secret", "proxy/internal/answerbody"},
+	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*", "proxy/internal/batch", "proxy/internal/keeper", "proxy/internal/localhost", "proxy/internal/wire"}),
 	"proxy/internal/jsonfields": join(vocabulary, []string{"internal/*"}),
+	"proxy/internal/batch":      join(vocabulary, []string{"proxy/internal/guard"}),
 
 	"proxy/identity":        join(vocabulary, helpers, []string{"proxy/identity/trust"}),
 	"proxy/identity/trust":  join(vocabulary, helpers), // data, no network
@@ -57,6 +60,8 @@ var layout = map[string][]string{
 	"proxy/app/full":      join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config", "proxy/app/vaultfile", "proxy/app/yamlconf", "proxy/app/edge"}),
 	"proxy/app/edge":      join(vocabulary, helpers, mechanisms, drivers, []string{"proxy/app", "proxy/app/config"}),
 
+	"proxy/sim": nil, // tests alone
+
 	"client":               {"proxy/api"},
 	"cmd/keyhole":          join(vocabulary, []string{"proxy/audit", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/doctor", "proxy/app/full", "proxy/app/vaultfile"}),
 	"functions/internal/*": nil,
@@ -71,8 +76,8 @@ var walls = map[string][]string{
 	"github.com/oklog/ulid/v2":           {"proxy", "proxy/*"},
 	"github.com/aws/aws-lambda-go":       {"functions/*"},
 
-	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson"}, // signer and credential interfaces; no service clients
-	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},         // the default credential chain
+	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson", "proxy/app/full"}, // signer and credential interfaces; no service clients
+	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},                           // the default credential chain
 
 	"go.etcd.io/bbolt":       {"proxy/upstream/embedded", "proxy/state/boltstore"},
 	"go.yaml.in/yaml/v3":     {"proxy/app/yamlconf"},

@@ -1,5 +1,3 @@
-// Package house_test holds the rules of the house that a machine can check: who may import whom, and how files look.
-// It reads the sources itself, so that go test notices when a file changed and never answers from an old result.
 package house_test
 
 import (

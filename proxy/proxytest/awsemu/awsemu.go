@@ -54,6 +54,9 @@ type Server struct {
 	deny        func(Call) bool
 	interpose   func(http.ResponseWriter, *http.Request, string) bool
 	roleRefused bool
+	only        string                 // region, "" for every one
+	key         string                 // ARN of the KMS key of all values, "" for AWS's own
+	policies    map[string][]Statement // by principal
 }
 
 // place names what is stored: in AWS, each region is by itself.
@@ -127,7 +130,7 @@ type failure struct {
 }
 
 // operation answers one action of the JSON protocol.
-type operation func(s *Server, region string, body []byte, may func(resource string) *failure) (any, *failure)
+type operation func(s *Server, who identity, body []byte, may func(resource string) *failure) (any, *failure)
 
 func operations() map[string]operation {
 	return map[string]operation{
@@ -179,7 +182,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer any
 	if fail == nil {
-		answer, fail = op(s, signed.region, body, func(resource string) *failure {
+		answer, fail = op(s, signed, body, func(resource string) *failure {
 			return s.allowLocked(Call{action, signed.region, signed.principal, resource})
 		})
 	}
@@ -206,12 +209,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) allowLocked(c Call) *failure {
 	s.calls = append(s.calls, c)
 	if s.deny != nil && s.deny(c) {
-		return &failure{
-			http.StatusBadRequest, "AccessDeniedException",
-			"User: " + c.Principal + " is not authorized to perform: " + c.Action + " on resource: " + c.Resource + " because no identity-based policy allows the action",
-		}
+		return refusal(c, c.Resource)
 	}
-	return nil
+	return s.permittedLocked(c)
 }
 
 // read takes a request apart. Members that are not known are an error.

@@ -117,7 +117,7 @@ func (s *Server) pickLocked(region, text string) (*parameter, int, string, *fail
 	return nil, 0, "", missing
 }
 
-func (s *Server) getParameter(region string, body []byte, may func(string) *failure) (any, *failure) {
+func (s *Server) getParameter(who identity, body []byte, may func(string) *failure) (any, *failure) {
 	var in struct {
 		Name           string
 		WithDecryption bool
@@ -128,16 +128,21 @@ func (s *Server) getParameter(region string, body []byte, may func(string) *fail
 	if fail := may(in.Name); fail != nil {
 		return nil, fail
 	}
-	p, n, selector, fail := s.pickLocked(region, in.Name)
+	p, n, selector, fail := s.pickLocked(who.region, in.Name)
 	if fail != nil {
 		return nil, fail
 	}
+	if in.WithDecryption && p.kind == "SecureString" {
+		if fail := s.decryptLocked(who, "ssm"); fail != nil {
+			return nil, fail
+		}
+	}
 	out := p.tell(n, in.WithDecryption)
-	out.ARN, out.Selector = ParameterARN(region, p.name), selector
+	out.ARN, out.Selector = ParameterARN(who.region, p.name), selector
 	return struct{ Parameter parameterValue }{out}, nil
 }
 
-func (s *Server) getParameters(region string, body []byte, may func(string) *failure) (any, *failure) {
+func (s *Server) getParameters(who identity, body []byte, may func(string) *failure) (any, *failure) {
 	var in struct {
 		Names          []string
 		WithDecryption bool
@@ -159,19 +164,24 @@ func (s *Server) getParameters(region string, body []byte, may func(string) *fai
 		}
 	}
 	for _, name := range in.Names {
-		p, n, selector, fail := s.pickLocked(region, name)
+		p, n, selector, fail := s.pickLocked(who.region, name)
 		if fail != nil {
 			out.InvalidParameters = append(out.InvalidParameters, name)
 			continue
 		}
+		if in.WithDecryption && p.kind == "SecureString" {
+			if fail := s.decryptLocked(who, "ssm"); fail != nil {
+				return nil, fail
+			}
+		}
 		v := p.tell(n, in.WithDecryption)
-		v.ARN, v.Selector = ParameterARN(region, p.name), selector
+		v.ARN, v.Selector = ParameterARN(who.region, p.name), selector
 		out.Parameters = append(out.Parameters, v)
 	}
 	return out, nil
 }
 
-func (s *Server) getParameterHistory(region string, body []byte, may func(string) *failure) (any, *failure) {
+func (s *Server) getParameterHistory(who identity, body []byte, may func(string) *failure) (any, *failure) {
 	var in struct {
 		Name           string
 		WithDecryption bool
@@ -190,7 +200,7 @@ func (s *Server) getParameterHistory(region string, body []byte, may func(string
 	if fail := may(in.Name); fail != nil {
 		return nil, fail
 	}
-	p, _, _, fail := s.pickLocked(region, in.Name)
+	p, _, _, fail := s.pickLocked(who.region, in.Name)
 	if fail != nil {
 		return nil, fail
 	}
@@ -210,7 +220,7 @@ func (s *Server) getParameterHistory(region string, body []byte, may func(string
 	return out, nil
 }
 
-func (s *Server) describeParameters(region string, body []byte, may func(string) *failure) (any, *failure) {
+func (s *Server) describeParameters(who identity, body []byte, may func(string) *failure) (any, *failure) {
 	var in struct {
 		ParameterFilters []struct {
 			Key, Option string
@@ -239,12 +249,14 @@ func (s *Server) describeParameters(region string, body []byte, may func(string)
 	all := []entry{}
 	for _, at := range slices.SortedFunc(maps.Keys(s.parameters), func(a, b place) int { return strings.Compare(b.name, a.name) }) {
 		p := s.parameters[at]
-		match := at.region == region
+		match := at.region == who.region
 		for _, f := range in.ParameterFilters {
-			if f.Key != "Name" || f.Option != "BeginsWith" {
-				return nil, &failure{http.StatusBadRequest, "InvalidFilterKey", "the emulator filters by how names begin only"}
+			if f.Key != "Name" || f.Option != "BeginsWith" && f.Option != "Equals" {
+				return nil, &failure{http.StatusBadRequest, "InvalidFilterKey", "the emulator filters by names and how they begin only"}
 			}
-			match = match && slices.ContainsFunc(f.Values, func(v string) bool { return strings.HasPrefix(p.name, v) })
+			match = match && slices.ContainsFunc(f.Values, func(v string) bool {
+				return p.name == v || f.Option == "BeginsWith" && strings.HasPrefix(p.name, v)
+			})
 		}
 		if match {
 			n := len(p.versions)

@@ -100,6 +100,21 @@ func (s *Server) findLocked(region, id string) (*stored, *failure) {
 	return nil, &failure{http.StatusBadRequest, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."}
 }
 
+// allowedInBatchLocked says whether one secret of a batch is refused. deny is asked with no principal.
+func (s *Server) allowedInBatchLocked(who identity, id string) *failure {
+	c := Call{"secretsmanager:GetSecretValue", who.region, who.principal, id}
+	if fail := s.permittedLocked(c); fail != nil {
+		return fail
+	}
+	if fail := s.decryptLocked(who, "secretsmanager"); fail != nil {
+		return fail
+	}
+	if c.Principal = ""; s.deny != nil && s.deny(c) {
+		return &failure{0, "AccessDeniedException", "not authorized to perform: secretsmanager:GetSecretValue"}
+	}
+	return nil
+}
+
 type secretValue struct {
 	ARN           string
 	Name          string
@@ -124,7 +139,7 @@ func (s *stored) version(id, stage string) *secretVersion {
 	return nil
 }
 
-func (s *Server) getSecretValue(region string, body []byte, may func(string) *failure) (any, *failure) {
+func (s *Server) getSecretValue(who identity, body []byte, may func(string) *failure) (any, *failure) {
 	var in struct{ SecretID, VersionID, VersionStage string }
 	if fail := read(body, &in); fail != nil {
 		return nil, fail
@@ -138,7 +153,7 @@ func (s *Server) getSecretValue(region string, body []byte, may func(string) *fa
 	if fail := may(in.SecretID); fail != nil {
 		return nil, fail
 	}
-	secret, fail := s.findLocked(region, in.SecretID)
+	secret, fail := s.findLocked(who.region, in.SecretID)
 	if fail != nil {
 		return nil, fail
 	}
@@ -146,10 +161,13 @@ func (s *Server) getSecretValue(region string, body []byte, may func(string) *fa
 	if v == nil {
 		return nil, &failure{http.StatusBadRequest, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label or version"}
 	}
+	if fail := s.decryptLocked(who, "secretsmanager"); fail != nil {
+		return nil, fail
+	}
 	return secret.value(v), nil
 }
 
-func (s *Server) batchGetSecretValue(region string, body []byte, may func(string) *failure) (any, *failure) {
+func (s *Server) batchGetSecretValue(who identity, body []byte, may func(string) *failure) (any, *failure) {
 	var in struct {
 		SecretIDList []string `json:"SecretIdList"`
 		NextToken    string
@@ -164,9 +182,9 @@ func (s *Server) batchGetSecretValue(region string, body []byte, may func(string
 		return nil, fail
 	}
 	var out struct {
-		SecretValues []secretValue
-		Errors       []map[string]string
-		NextToken    string `json:",omitempty"`
+		SecretValues []secretValue       `json:",omitempty"`
+		Errors       []map[string]string `json:",omitempty"`
+		NextToken    string              `json:",omitempty"`
 	}
 	size := len(in.SecretIDList)
 	if s.batchPage > 0 {
@@ -178,9 +196,9 @@ func (s *Server) batchGetSecretValue(region string, body []byte, may func(string
 	}
 	out.NextToken = next
 	for _, id := range in.SecretIDList[from:to] {
-		secret, fail := s.findLocked(region, id)
-		if fail == nil && s.deny != nil && s.deny(Call{"secretsmanager:GetSecretValue", region, "", id}) {
-			fail = &failure{0, "AccessDeniedException", "not authorized to perform: secretsmanager:GetSecretValue"}
+		secret, fail := s.findLocked(who.region, id)
+		if refused := s.allowedInBatchLocked(who, id); refused != nil {
+			fail = refused
 		}
 		if fail != nil {
 			out.Errors = append(out.Errors, map[string]string{"SecretId": id, "ErrorCode": fail.code, "Message": fail.message})
@@ -193,7 +211,7 @@ func (s *Server) batchGetSecretValue(region string, body []byte, may func(string
 	return out, nil
 }
 
-func (s *Server) listSecrets(region string, body []byte, may func(string) *failure) (any, *failure) {
+func (s *Server) listSecrets(who identity, body []byte, may func(string) *failure) (any, *failure) {
 	var in struct {
 		MaxResults int
 		NextToken  string
@@ -223,7 +241,7 @@ func (s *Server) listSecrets(region string, body []byte, may func(string) *failu
 	all := []entry{}
 	for _, at := range slices.SortedFunc(maps.Keys(s.secrets), func(a, b place) int { return strings.Compare(s.secrets[a].arn, s.secrets[b].arn) }) {
 		secret := s.secrets[at]
-		if at.region != region || secret.deleted {
+		if at.region != who.region || secret.deleted {
 			continue
 		}
 		match := true
@@ -258,7 +276,7 @@ func (s *Server) listSecrets(region string, body []byte, may func(string) *failu
 	}{all[from:to], next}, nil
 }
 
-func (s *Server) listSecretVersionIDs(region string, body []byte, may func(string) *failure) (any, *failure) {
+func (s *Server) listSecretVersionIDs(who identity, body []byte, may func(string) *failure) (any, *failure) {
 	var in struct {
 		SecretID          string `json:"SecretId"`
 		MaxResults        int
@@ -277,7 +295,7 @@ func (s *Server) listSecretVersionIDs(region string, body []byte, may func(strin
 	if fail := may(in.SecretID); fail != nil {
 		return nil, fail
 	}
-	secret, fail := s.findLocked(region, in.SecretID)
+	secret, fail := s.findLocked(who.region, in.SecretID)
 	if fail != nil {
 		return nil, fail
 	}

@@ -38,25 +38,34 @@ func (s *Server) verifyLocked(r *http.Request, body []byte, service string) (ide
 		return identity{}, &failure{http.StatusBadRequest, "IncompleteSignatureException", "incomplete"}
 	}
 	if r.Header.Get("X-Amz-Target") != "" && !slices.Contains(signed, "x-amz-target") {
-		return identity{}, &failure{http.StatusBadRequest, "InvalidSignatureException", "'X-Amz-Target' must be a 'SignedHeader'"}
+		return identity{}, invalidSignature(service, "'X-Amz-Target' must be a 'SignedHeader'")
 	}
 	creds, principal, fail := s.credentialsLocked(scope[0], r.Header.Get("X-Amz-Security-Token"), service)
 	if fail != nil {
 		return identity{}, fail
 	}
 	if scope[1] != at.Format("20060102") || scope[3] != service || scope[4] != "aws4_request" {
-		return identity{}, invalidSignature("Credential should be scoped to a valid region and correct service.")
+		return identity{}, invalidSignature(service, "Credential should be scoped to a valid region and correct service.")
 	}
-	if age := s.nowLocked().Sub(at); age > skew || age < -skew {
-		return identity{}, invalidSignature("Signature expired: " + at.Format("20060102T150405Z") + " is now earlier than the current time")
+	if s.only != "" && scope[2] != s.only {
+		return identity{}, invalidSignature(service, "Credential should be scoped to a valid region, not '"+scope[2]+"'. ")
+	}
+	switch age := s.nowLocked().Sub(at); {
+	case age > skew:
+		return identity{}, invalidSignature(service, "Signature expired: "+at.Format("20060102T150405Z")+" is now earlier than the current time")
+	case age < -skew:
+		return identity{}, invalidSignature(service, "Signature not yet current: "+at.Format("20060102T150405Z")+" is still later than the current time")
 	}
 	if again, err := sign(r, body, creds, scope[3], scope[2], at, signed); err != nil || again != header {
-		return identity{}, invalidSignature("The request signature we calculated does not match the signature you provided.")
+		return identity{}, invalidSignature(service, "The request signature we calculated does not match the signature you provided.")
 	}
 	return identity{principal, scope[2]}, nil
 }
 
-func invalidSignature(message string) *failure {
+func invalidSignature(service, message string) *failure {
+	if service == "sts" {
+		return &failure{http.StatusForbidden, "SignatureDoesNotMatch", message}
+	}
 	return &failure{http.StatusBadRequest, "InvalidSignatureException", message}
 }
 

@@ -90,9 +90,10 @@ func (s *Server) issueLocked(body []byte, who identity) (*issued, *failure) {
 		return nil, &failure{http.StatusBadRequest, "InvalidAction", "there is no such action"}
 	}
 	arn := form.Get("RoleArn")
-	s.calls = append(s.calls, Call{"sts:AssumeRole", who.region, who.principal, arn})
+	call := Call{"sts:AssumeRole", who.region, who.principal, arn}
+	s.calls = append(s.calls, call)
 	role, ok := s.roles[arn]
-	if !ok || s.roleRefused || role.ExternalID != form.Get("ExternalId") || role.From != "" && role.From != who.principal {
+	if !ok || s.roleRefused || role.ExternalID != form.Get("ExternalId") || role.From != "" && role.From != who.principal || s.permittedLocked(call) != nil {
 		return nil, &failure{http.StatusForbidden, "AccessDenied", "User: " + who.principal + " is not authorized to perform: sts:AssumeRole on resource: " + arn}
 	}
 	s.numbers++

@@ -44,7 +44,7 @@ func (v *Vault) walk(ctx context.Context, tx *bolt.Tx, see visitor) (Contents, e
 	var found Contents
 	c := tx.Bucket(bucketHeads).Cursor()
 	for name, box := c.First(); name != nil; name, box = c.Next() {
-		if err := contextError(ctx); err != nil {
+		if err := secret.ContextError(ctx); err != nil {
 			return found, err
 		}
 		if err := v.walkName(tx, string(name), box, see, &found); err != nil {

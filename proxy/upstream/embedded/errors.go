@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,14 +47,4 @@ func guard(log *slog.Logger, f func() error) (err error) {
 		}
 	}()
 	return f()
-}
-
-// contextError is nil until ctx is done, and then what the contract of secret.Upstream wants.
-func contextError(ctx context.Context) error {
-	switch err := ctx.Err(); {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", secret.ErrTimeout, err)
-	default:
-		return err
-	}
 }

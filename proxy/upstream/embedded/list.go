@@ -22,7 +22,7 @@ func (v *Vault) List(ctx context.Context, prefix, after string, limit int) ([]se
 	err := v.view(ctx, func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketHeads).Cursor()
 		for k, box := seek(c, prefix, after); k != nil && len(items) < limit; k, box = next(c, prefix) {
-			if err := contextError(ctx); err != nil {
+			if err := secret.ContextError(ctx); err != nil {
 				return err
 			}
 			item, ok, err := v.item(tx, string(k), box)

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // Snapshot writes the vault's file as it is at one moment to what to returns, which is told the number of bytes. Reads and
@@ -20,7 +22,7 @@ func (v *Vault) Snapshot(ctx context.Context, to func(bytes int64) (io.Writer, e
 		_, err = tx.WriteTo(contextWriter{ctx, w})
 		return err
 	})
-	if ended := contextError(ctx); err != nil && ended != nil {
+	if ended := secret.ContextError(ctx); err != nil && ended != nil {
 		err = ended // the library does not wrap what a writer says
 	}
 	if err != nil {
@@ -36,7 +38,7 @@ type contextWriter struct {
 }
 
 func (c contextWriter) Write(b []byte) (int, error) {
-	if err := contextError(c.ctx); err != nil {
+	if err := secret.ContextError(c.ctx); err != nil {
 		return 0, err
 	}
 	return c.w.Write(b)

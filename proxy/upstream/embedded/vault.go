@@ -149,7 +149,7 @@ func open(c *Config) (*Vault, error) {
 
 // view runs f in a read transaction.
 func (v *Vault) view(ctx context.Context, f func(*bolt.Tx) error) error {
-	if err := contextError(ctx); err != nil {
+	if err := secret.ContextError(ctx); err != nil {
 		return err
 	}
 	v.mu.RLock()
@@ -162,7 +162,7 @@ func (v *Vault) view(ctx context.Context, f func(*bolt.Tx) error) error {
 
 // update runs f in a write transaction, when it is its turn. Once f has begun, the context no longer matters.
 func (v *Vault) update(ctx context.Context, f func(*bolt.Tx) error) error {
-	if err := contextError(ctx); err != nil {
+	if err := secret.ContextError(ctx); err != nil {
 		return err
 	}
 	v.mu.RLock()
@@ -175,7 +175,7 @@ func (v *Vault) update(ctx context.Context, f func(*bolt.Tx) error) error {
 	case <-v.broken:
 		return fmt.Errorf("%w: an earlier write failed half-way; restart to check the file", ErrCorrupt)
 	case <-ctx.Done():
-		return contextError(ctx)
+		return secret.ContextError(ctx)
 	}
 	var failed error
 	err := guard(v.log, func() error {

@@ -8,6 +8,8 @@
 //     current one, where it is still kept.
 //   - Reads of current versions that are wanted at the same time are one call of GetParameters. Where that is not
 //     allowed, each is a GetParameter.
+//   - References to other services, below /aws/reference, are not found: they would be a second way to secrets that have
+//     paths and rules of their own.
 //   - Nothing is written: Parameter Store cannot compare and set.
 //   - Listings never ask for values.
 //
@@ -16,11 +18,9 @@ package parameterstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
@@ -31,8 +31,7 @@ import (
 
 // Limits of calls. Parameters are of 8 KiB at most; an emulator may allow more.
 const (
-	maxBatch  = 10 // names in one GetParameters
-	batchWait = 3 * time.Millisecond
+	maxBatch  = 10      // names in one GetParameters
 	maxOne    = 4 << 20 // bytes of an answer with one parameter
 	maxMany   = 8 << 20 // bytes of an answer with more of them
 	pageSize  = 50      // entries of one page
@@ -42,30 +41,20 @@ const (
 // Config says where the parameters are. Its Service is set by New.
 type Config = awsjson.Config
 
-// Store is an upstream that is a secret.Lister, secret.Versioner and secret.OrderedVersions.
-type Store struct {
-	client *awsjson.Client
-	batch  *batch.Batch
-	lister awsjson.Lister
-}
+// Store is an upstream that is a secret.Lister, secret.Versioner, secret.OrderedVersions and secret.Checker.
+type Store struct{ base awsjson.Base }
 
 // New returns an upstream.
 func New(c Config) (*Store, error) {
-	c.Service = awsjson.Service{Name: "ssm", Target: "AmazonSSM."}
-	if c.Wall == nil {
-		c.Wall = time.Now
-	}
-	client, err := awsjson.New(c)
+	s := &Store{}
+	err := s.base.Open(c, awsjson.Shape{
+		Service: awsjson.Service{Name: "ssm", Target: "AmazonSSM."}, Most: maxBatch, Many: s.many, Fetch: s.fetch,
+		One: func(ctx context.Context, name string) (*secret.Secret, error) { return s.one(ctx, name, "") },
+	})
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{client: client}
-	s.lister.Wall, s.lister.Fetch = c.Wall, s.fetch
-	s.batch, err = batch.New(batch.Config{
-		Most: maxBatch, Wait: batchWait, Many: s.many, Refused: awsjson.Refused, Wall: c.Wall,
-		One: func(ctx context.Context, name string) (*secret.Secret, error) { return s.one(ctx, name, "") },
-	})
-	return s, err
+	return s, nil
 }
 
 // Read returns one version.
@@ -81,7 +70,7 @@ func (s *Store) read(ctx context.Context, name string, v secret.Version) (*secre
 	switch {
 	case v == secret.Current, v == "":
 		if _, err := secret.ParsePath(name); err == nil {
-			return s.batch.Read(ctx, name)
+			return s.base.Batch.Read(ctx, name)
 		}
 		return s.one(ctx, name, "")
 	case v == secret.Previous:
@@ -124,18 +113,32 @@ func selector(v secret.Version) bool {
 // resource is what Parameter Store calls a name, and the region to ask: "" is the client's own.
 func resource(name string) (resource, in string, err error) {
 	if a, ok := awsjson.ParseARN(name); ok && a.Service == "ssm" && strings.HasPrefix(a.Resource, "parameter/") {
+		if reference(a.Resource[len("parameter/"):]) {
+			return "", "", errReference
+		}
 		return name, a.Region, nil
 	}
 	p, err := secret.ParsePath(name)
 	switch {
 	case err != nil:
 		return "", "", fmt.Errorf("%w: %w", secret.ErrNotFound, err)
+	case reference(name):
+		return "", "", errReference
 	case p.Segments() > maxLevels:
 		return "", "", fmt.Errorf("%w: no parameter has more than %d levels", secret.ErrNotFound, maxLevels)
 	case p.Segments() == 1:
 		return name, "", nil
 	}
 	return "/" + name, "", nil
+}
+
+var errReference = fmt.Errorf("%w: it would be a reference to another service", secret.ErrNotFound)
+
+// reference reports whether Parameter Store would answer with what another service keeps, such as every secret of Secrets
+// Manager that our credentials may read. That is for a mount of its own, whose rules are about those secrets.
+func reference(name string) bool {
+	const below = "aws/reference/"
+	return len(name) >= len(below) && strings.EqualFold(name[:len(below)], below)
 }
 
 // name is the opposite of resource, for what listings tell; ok is false for a name that cannot be read here.
@@ -155,7 +158,7 @@ func (s *Store) one(ctx context.Context, name string, v secret.Version) (*secret
 		full += ":" + string(v)
 	}
 	body := append(jsontext.AppendString([]byte(`{"WithDecryption":true,"Name":`), full), '}')
-	root, err := s.client.Call(ctx, awsjson.Request{Action: "GetParameter", Region: in, Body: body, Most: maxOne})
+	root, err := s.base.Client.Call(ctx, awsjson.Request{Action: "GetParameter", Region: in, Body: body, Most: maxOne})
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +190,7 @@ func (s *Store) many(ctx context.Context, names []string) (map[string]batch.Resu
 	if len(asked) == 0 {
 		return out, nil
 	}
-	root, err := s.client.Call(ctx, awsjson.Request{Action: "GetParameters", Body: append(body, "]}"...), Most: maxMany})
+	root, err := s.base.Client.Call(ctx, awsjson.Request{Action: "GetParameters", Body: append(body, "]}"...), Most: maxMany})
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +246,4 @@ func versionOf(n *strictjson.Node) (secret.Version, error) {
 func (s *Store) CompareVersions(a, b secret.Version) int { return secret.CompareNumbers(a, b) }
 
 // Close ends the calls that are under way and waits for them.
-func (s *Store) Close() error {
-	err := s.batch.Close()
-	return errors.Join(err, s.client.Close())
-}
+func (s *Store) Close() error { return s.base.Close() }

@@ -20,7 +20,7 @@ func (s *Store) Versions(ctx context.Context, name string) ([]secret.VersionInfo
 		return nil, fmt.Errorf("reading versions: %w", err)
 	}
 	var all []secret.VersionInfo
-	err = s.client.Pages(ctx, awsjson.Request{Action: "GetParameterHistory", Region: in, Most: maxMany}, pageSize,
+	err = s.base.Client.Pages(ctx, awsjson.Request{Action: "GetParameterHistory", Region: in, Most: maxMany}, pageSize,
 		jsontext.AppendString([]byte(`"WithDecryption":false,"Name":`), full), func(root *strictjson.Node) error {
 			list, err := awsjson.Elements(root, "Parameters")
 			for i := range list {
@@ -52,7 +52,7 @@ func (s *Store) Versions(ctx context.Context, name string) ([]secret.VersionInfo
 // List returns names of our own account and region. Of an ARN it tells whether there is a parameter, and nothing of what
 // lies below it.
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]secret.Item, error) {
-	items, err := s.lister.List(ctx, prefix, after, limit)
+	items, err := s.base.Lister.List(ctx, prefix, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing parameters: %w", err)
 	}
@@ -63,7 +63,7 @@ func (s *Store) fetch(ctx context.Context, prefix string, add func(secret.Item) 
 	if _, ok := awsjson.ParseARN(prefix); ok {
 		return s.itself(ctx, prefix, add)
 	}
-	return s.client.Pages(ctx, awsjson.Request{Action: "DescribeParameters", Most: maxMany}, pageSize, filter(prefix),
+	return s.base.Client.Pages(ctx, awsjson.Request{Action: "DescribeParameters", Most: maxMany}, pageSize, filter(prefix),
 		func(root *strictjson.Node) error {
 			list, err := awsjson.Elements(root, "Parameters")
 			for i := range list {

@@ -3,8 +3,10 @@
 // Its laws:
 //   - A name is that of a secret, or the ARN of one, whose region is then asked. SecretString and SecretBinary are the
 //     value, byte for byte.
-//   - A version is named by its id; a shorter name is taken for a staging label. Current is AWSCURRENT, Previous is
-//     AWSPREVIOUS: both are what Secrets Manager says, not what was written last.
+//   - A secret has one name below an ARN: its own. Its complete ARN, with six random characters at the end, would be a
+//     second one past the rules for the first, and is taken only where a mount stands at it.
+//   - A version is named by its id; a name too short or too long for one is taken for a staging label. Current is
+//     AWSCURRENT, Previous is AWSPREVIOUS: both are what Secrets Manager says, not what was written last.
 //   - Reads of current versions that are wanted at the same time are one call of BatchGetSecretValue. Where that is not
 //     allowed, each is a GetSecretValue.
 //   - Nothing is written: Secrets Manager cannot compare and set, and rotation is its own.
@@ -19,56 +21,50 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/internal/awsjson"
 	"github.com/keyhole-edge/keyhole/proxy/internal/batch"
+	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // Limits of calls. Secrets are of 64 KiB at most; an emulator may allow more.
 const (
-	maxBatch   = 20 // names in one BatchGetSecretValue
-	batchWait  = 3 * time.Millisecond
+	maxBatch   = 20       // names in one BatchGetSecretValue
 	maxOne     = 4 << 20  // bytes of an answer with one secret
 	maxMany    = 16 << 20 // bytes of an answer with maxBatch secrets
 	maxTold    = 4 << 20  // bytes of an answer without values
-	minIDBytes = 32       // of a version id
+	minIDBytes = 32       // of a version id,
+	maxIDBytes = 64       // which is at most that long
 	pageSize   = 100      // entries of one page
 )
 
 // Config says where the secrets are. Its Service is set by New.
 type Config = awsjson.Config
 
-// Manager is an upstream that is a secret.Lister and a secret.Versioner.
+// Manager is an upstream that is a secret.Lister, a secret.Versioner and a secret.Checker.
 type Manager struct {
-	client *awsjson.Client
-	batch  *batch.Batch
-	lister awsjson.Lister
+	base     awsjson.Base
+	complete []string // ARNs
 }
 
-// New returns an upstream.
-func New(c Config) (*Manager, error) {
-	c.Service = awsjson.Service{Name: "secretsmanager", Target: "secretsmanager."}
-	if c.Wall == nil {
-		c.Wall = time.Now
-	}
-	client, err := awsjson.New(c)
-	if err != nil {
-		return nil, err
-	}
-	m := &Manager{client: client}
-	m.lister.Wall, m.lister.Fetch = c.Wall, m.fetch
-	m.batch, err = batch.New(batch.Config{
-		Most: maxBatch, Wait: batchWait, Many: m.many, Refused: awsjson.Refused, Wall: c.Wall,
+// New returns an upstream. complete is the ARNs that may be read as they are, with their random end.
+func New(c Config, complete ...string) (*Manager, error) {
+	m := &Manager{complete: complete}
+	err := m.base.Open(c, awsjson.Shape{
+		Service: awsjson.Service{Name: "secretsmanager", Target: "secretsmanager."}, Most: maxBatch, Many: m.many, Fetch: m.fetch,
 		One: func(ctx context.Context, name string) (*secret.Secret, error) {
 			return m.one(ctx, name, secret.Current)
 		},
 	})
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Read returns one version.
@@ -76,7 +72,7 @@ func (m *Manager) Read(ctx context.Context, name string, v secret.Version) (*sec
 	read := m.one
 	if _, err := secret.ParsePath(name); err == nil && (v == secret.Current || v == "") {
 		read = func(ctx context.Context, name string, _ secret.Version) (*secret.Secret, error) {
-			return m.batch.Read(ctx, name)
+			return m.base.Batch.Read(ctx, name)
 		}
 	}
 	s, err := read(ctx, name, v)
@@ -109,18 +105,38 @@ func (m *Manager) one(ctx context.Context, name string, v secret.Version) (*secr
 		body = append(body, `,"VersionStage":"AWSCURRENT"}`...)
 	case v == secret.Previous:
 		body = append(body, `,"VersionStage":"AWSPREVIOUS"}`...)
-	case len(v) >= minIDBytes:
+	case minIDBytes <= len(v) && len(v) <= maxIDBytes:
 		body = append(jsontext.AppendString(append(body, `,"VersionId":`...), string(v)), '}')
 	default:
 		body = append(jsontext.AppendString(append(body, `,"VersionStage":`...), string(v)), '}')
 	}
-	root, err := m.client.Call(ctx, awsjson.Request{Action: "GetSecretValue", Region: in, Body: body, Most: maxOne})
+	root, err := m.base.Client.Call(ctx, awsjson.Request{Action: "GetSecretValue", Region: in, Body: body, Most: maxOne})
 	if err != nil {
 		return nil, err
 	}
 	defer root.Wipe()
+	if err := m.meant(name, root); err != nil {
+		return nil, err
+	}
 	_, s, err := decode(root)
 	return s, err
+}
+
+// meant makes sure that an answer is about the secret with that name, and not one that Secrets Manager finds by it too.
+func (m *Manager) meant(name string, answer *strictjson.Node) error {
+	if slices.Contains(m.complete, name) {
+		return nil
+	}
+	if a, ok := awsjson.ParseARN(name); ok {
+		name = strings.TrimPrefix(a.Resource, "secret:")
+	}
+	switch told, err := awsjson.Text(answer, "Name"); {
+	case err != nil:
+		return err
+	case told != name:
+		return fmt.Errorf("%w: what is found has another name", secret.ErrNotFound)
+	}
+	return nil
 }
 
 // many is a BatchGetSecretValue, and as many more as it takes for what did not fit into the first answer.
@@ -139,21 +155,30 @@ func (m *Manager) many(ctx context.Context, names []string) (map[string]batch.Re
 		if next != "" {
 			body = jsontext.AppendString(append(body, `,"NextToken":`...), next)
 		}
-		root, err := m.client.Call(ctx, awsjson.Request{Action: "BatchGetSecretValue", Body: append(body, '}'), Most: maxMany})
+		root, err := m.base.Client.Call(ctx, awsjson.Request{Action: "BatchGetSecretValue", Body: append(body, '}'), Most: maxMany})
 		if err == nil {
 			next, err = decodeMany(root, out)
 			root.Wipe()
 		}
 		if err != nil {
-			for _, r := range out {
-				if r.Secret != nil {
-					r.Secret.Wipe()
-				}
-			}
-			return nil, err
+			return partly(names, out, err)
 		}
 		if next == "" {
 			break
+		}
+	}
+	return out, nil
+}
+
+// partly is what a batch comes to that failed after the first of its answers: what they told holds, and the rest failed.
+func partly(names []string, out map[string]batch.Result, err error) (map[string]batch.Result, error) {
+	if len(out) == 0 {
+		return nil, err
+	}
+	err = guard.Shared(err)
+	for _, name := range names {
+		if _, told := out[name]; !told && !awsjson.Refused(err) {
+			out[name] = batch.Result{Err: err}
 		}
 	}
 	return out, nil
@@ -229,7 +254,4 @@ func content(n *strictjson.Node) ([]byte, error) {
 }
 
 // Close ends the calls that are under way and waits for them.
-func (m *Manager) Close() error {
-	err := m.batch.Close()
-	return errors.Join(err, m.client.Close())
-}
+func (m *Manager) Close() error { return m.base.Close() }

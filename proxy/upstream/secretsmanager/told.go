@@ -21,8 +21,11 @@ func (m *Manager) Versions(ctx context.Context, name string) ([]secret.VersionIn
 		return nil, fmt.Errorf("reading versions: %w", err)
 	}
 	var all []secret.VersionInfo
-	err = m.client.Pages(ctx, awsjson.Request{Action: "ListSecretVersionIds", Region: in, Most: maxTold}, pageSize,
+	err = m.base.Client.Pages(ctx, awsjson.Request{Action: "ListSecretVersionIds", Region: in, Most: maxTold}, pageSize,
 		jsontext.AppendString([]byte(`"IncludeDeprecated":true,"SecretId":`), name), func(root *strictjson.Node) error {
+			if err := m.meant(name, root); err != nil {
+				return err
+			}
 			versions, err := awsjson.Elements(root, "Versions")
 			for i := range versions {
 				v, err := version(&versions[i])
@@ -75,7 +78,7 @@ func has(list *strictjson.Node, want string) bool {
 
 // List returns names of our own account and region. Of an ARN, which names one secret, it tells whether that is there.
 func (m *Manager) List(ctx context.Context, prefix, after string, limit int) ([]secret.Item, error) {
-	items, err := m.lister.List(ctx, prefix, after, limit)
+	items, err := m.base.Lister.List(ctx, prefix, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing secrets: %w", err)
 	}
@@ -90,7 +93,7 @@ func (m *Manager) fetch(ctx context.Context, prefix string, add func(secret.Item
 	if prefix != "" {
 		filter = append(jsontext.AppendString([]byte(`"Filters":[{"Key":"name","Values":[`), prefix), `]}]`...)
 	}
-	return m.client.Pages(ctx, awsjson.Request{Action: "ListSecrets", Most: maxTold}, pageSize, filter, func(root *strictjson.Node) error {
+	return m.base.Client.Pages(ctx, awsjson.Request{Action: "ListSecrets", Most: maxTold}, pageSize, filter, func(root *strictjson.Node) error {
 		list, err := awsjson.Elements(root, "SecretList")
 		for i := range list {
 			it, err := item(&list[i])

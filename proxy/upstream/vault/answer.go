@@ -2,12 +2,14 @@ package vault
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -17,23 +19,25 @@ type answer struct {
 	login   bool             // it is about the login that the request carried, which failed
 	root    *strictjson.Node // an object; nil where there was no body or not such a one
 	hasBody bool
+	bulky   bool      // it was an answer in JSON, but of more values, or deeper, than we take apart
 	date    time.Time // by the clock of whoever answered, to the second; zero where it does not say
 }
 
-func newAnswer(resp *http.Response, body []byte) *answer {
-	a := &answer{status: resp.StatusCode, hasBody: len(body) > 0}
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+func newAnswer(got *wire.Answer) *answer {
+	a := &answer{status: got.Status, hasBody: len(got.Body) > 0}
+	if date, err := http.ParseTime(got.Header.Get("Date")); err == nil {
 		a.date = date
 	}
 	// Names of fields are the user's: two of them may differ in case only.
-	root, err := strictjson.Parse(body, strictjson.Limits{Bytes: maxBody, Depth: 100, ExactNames: true})
+	root, err := strictjson.Parse(got.Body, strictjson.Limits{Bytes: maxBody, Depth: 100, ExactNames: true})
 	if err == nil && root.Kind == strictjson.Object {
 		a.root = root
 	} else if err == nil {
 		root.Wipe()
 	}
+	a.bulky = errors.Is(err, strictjson.ErrTooLarge)
 	// Depending on how the login failed, OpenBao says so in a header or in a sentence.
-	a.login = resp.Header.Get("X-Vault-Inline-Auth-Failed") != "" || a.reports("failed to perform inline authentication")
+	a.login = got.Header.Get("X-Vault-Inline-Auth-Failed") != "" || a.reports("failed to perform inline authentication")
 	return a
 }
 
@@ -55,7 +59,7 @@ func (a *answer) check() error {
 		return nil
 	case a.status == http.StatusNotFound:
 		return a.missing()
-	case a.status == http.StatusForbidden && len(a.errors()) > 0:
+	case a.status == http.StatusForbidden && a.own() && len(a.errors()) > 0:
 		return errRefused
 	case a.status == http.StatusTooManyRequests:
 		return fmt.Errorf("%w: a quota is exhausted", secret.ErrThrottled)
@@ -71,6 +75,9 @@ func (a *answer) check() error {
 }
 
 func (a *answer) checkEnvelope() error {
+	if a.bulky { // one object's fault: the vault itself is well
+		return fmt.Errorf("%w: it has too many parts, or nests them too deep", secret.ErrTooLarge)
+	}
 	if a.root == nil {
 		return fmt.Errorf("%w: no JSON object", ErrMalformed)
 	}
@@ -91,7 +98,7 @@ func (a *answer) missing() error {
 	}
 	if e := a.root.Get("errors"); e != nil {
 		warnings := a.root.Get("warnings")
-		if e.Kind == strictjson.Array && len(e.Elems) == 0 && (warnings == nil || len(warnings.Elems) == 0) {
+		if a.own() && e.Kind == strictjson.Array && len(e.Elems) == 0 && (warnings == nil || len(warnings.Elems) == 0) {
 			return secret.ErrNotFound
 		}
 		return ErrNoRoute
@@ -105,6 +112,20 @@ func (a *answer) missing() error {
 		return ErrNoRoute
 	}
 	return secret.ErrNotFound
+}
+
+// own reports whether a failure is told as a vault tells it: errors, which are sentences, and what may stand beside them.
+// Other services call theirs errors too, and a value that is cached must survive what a firewall says.
+func (a *answer) own() bool {
+	if a.root == nil {
+		return false
+	}
+	for _, m := range a.root.Members {
+		if m.Name != "errors" && m.Name != "warnings" && m.Name != "data" {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(a.errors(), func(e strictjson.Node) bool { return e.Kind != strictjson.String })
 }
 
 // errors is the errors that a vault reports of itself; none where somebody else answered.

@@ -92,6 +92,9 @@ func TestAnswers(t *testing.T) {
 		{"denied", 2, 403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`, secret.ErrDenied},
 		{"403 of a gateway", 2, 403, `<html>forbidden</html>`, secret.ErrUnavailable},
 		{"403 of a gateway in JSON", 2, 403, `{"message":"forbidden"}`, secret.ErrUnavailable},
+		{"403 of a firewall that has errors too", 2, 403, `{"success":false,"errors":["blocked"]}`, secret.ErrUnavailable},
+		{"403 of a firewall whose errors are objects", 2, 403, `{"errors":[{"code":1020,"message":"blocked"}]}`, secret.ErrUnavailable},
+		{"404 of a service that has errors too", 2, 404, `{"errors":[],"path":"/v1/kv/data/x"}`, vault.ErrNoRoute},
 		{"403 without errors", 2, 403, `{"errors":[]}`, secret.ErrUnavailable},
 		{"bad request", 2, 400, `{"errors":["bad"]}`, secret.ErrUnavailable},
 		{"unsupported operation", 2, 405, `{"errors":["unsupported operation"]}`, secret.ErrUnavailable},
@@ -125,6 +128,9 @@ func TestAnswers(t *testing.T) {
 		{"too many fields", 1, 200, `{"data":{` + manyFields(secret.MaxFields+1) + `}}`, secret.ErrInvalidSecret},
 		{"field name", 1, 200, `{"data":{"a\u0007":"1"}}`, secret.ErrInvalidSecret},
 		{"too much metadata", 2, 200, strings.Replace(goodV2, `"custom_metadata":null`, `"custom_metadata":{"a":"`+strings.Repeat("x", secret.MaxMetadataBytes)+`"}`, 1), secret.ErrInvalidSecret},
+		{"too deep", 2, 200, strings.Replace(goodV2, `"1"`, strings.Repeat("[", 200)+strings.Repeat("]", 200), 1), secret.ErrTooLarge},
+		{"too many parts", 1, 200, `{"data":{"a":[` + strings.Repeat("1,", 100_000) + `1]}}`, secret.ErrTooLarge},
+		{"a failure too deep", 2, 503, strings.Repeat("[", 200) + strings.Repeat("]", 200), secret.ErrUnavailable},
 		{"too large", 1, 200, `{"data":{"a":"` + strings.Repeat("x", secret.MaxValueBytes) + `"}}`, secret.ErrTooLarge},
 	} {
 		t.Run(fmt.Sprintf("%d/%s", tt.version, tt.name), func(t *testing.T) {

@@ -247,6 +247,37 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 }
 
+// A listing asks for the object at its prefix, which the least policy does not give. That costs no login: logins leave
+// tokens behind and may be numbered.
+func TestListingBelievesARefusal(t *testing.T) {
+	bao := baotest.Start(t)
+	for _, version := range []int{1, 2} {
+		mount := bao.Mount(t, version)
+		part := mount
+		if version == 2 {
+			part += "/metadata"
+		}
+		bao.Policy(t, "list", map[string]string{part + "/apps/web/*": "read list"})
+		roleID, secretID := bao.AppRole(t, "list", map[string]any{"secret_id_num_uses": 1})
+		e := newEdge(t, bao.URL)
+		u := open(t, vault.Config{Address: e.URL, Mount: mount, Version: version, Login: vault.AppRole("approle", constant(roleID), constant(secretID))})
+		for range 3 {
+			if _, err := u.(secret.Lister).List(t.Context(), "apps/web", "", 10); err != nil {
+				t.Errorf("version %d: %v", version, err)
+			}
+		}
+		logins := 0
+		for _, call := range e.asked() {
+			if strings.HasPrefix(call, "POST auth/") {
+				logins++
+			}
+		}
+		if logins != 1 {
+			t.Errorf("version %d: three listings took %d logins, want 1", version, logins)
+		}
+	}
+}
+
 // A short-lived token is renewed for as long as the role allows, and then replaced.
 func TestRealRenewal(t *testing.T) {
 	bao := baotest.Start(t)

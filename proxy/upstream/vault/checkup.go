@@ -19,16 +19,16 @@ const endsSoon = time.Hour
 // Checkup implements secret.Checker: is the vault there and open, does it take our login, is the engine the one that is
 // configured, and may we read. Each is asked only where the one before holds. What it asks for besides the login is
 // allowed by the policy "default".
-func (v *kv1) Checkup(ctx context.Context, places []string) secret.Checkup {
+func (v *kv1) Checkup(ctx context.Context, places []secret.Place) secret.Checkup {
 	return v.checkup(ctx, 1, places)
 }
 
 // Checkup is that of version 1, and tells whether versions can be told and names listed.
-func (v *kv2) Checkup(ctx context.Context, places []string) secret.Checkup {
+func (v *kv2) Checkup(ctx context.Context, places []secret.Place) secret.Checkup {
 	return v.checkup(ctx, 2, places)
 }
 
-func (e *engine) checkup(ctx context.Context, version int, places []string) (c secret.Checkup) {
+func (e *engine) checkup(ctx context.Context, version int, places []secret.Place) (c secret.Checkup) {
 	steps := []func() (good string, found []secret.Trouble){
 		func() (string, []secret.Trouble) { return e.checkServer(ctx, &c.Time) },
 		func() (string, []secret.Trouble) { return e.checkLogin(ctx) },
@@ -52,7 +52,7 @@ func trouble(what, where, fix string) []secret.Trouble {
 
 // checkServer asks what every server of this kind answers without a login.
 func (e *engine) checkServer(ctx context.Context, clock *time.Time) (string, []secret.Trouble) {
-	a, err := e.wire.send(ctx, request{method: http.MethodGet, path: "sys/health", query: "standbyok=true&perfstandbyok=true"})
+	a, err := e.wire.send(ctx, request{method: http.MethodGet, path: "sys/health", query: "standbyok=true&perfstandbyok=true", server: true})
 	if err != nil {
 		return "", trouble(err.Error(), "address", "set the address as this machine reaches it, with http or https as the server speaks; look at tls, routes and firewalls")
 	}
@@ -63,7 +63,7 @@ func (e *engine) checkServer(ctx context.Context, clock *time.Time) (string, []s
 		return "", trouble(fmt.Sprintf("what answers there (%d) is no Vault and no OpenBao", a.status), "address", "set the URL of the vault, with https where it speaks TLS; a gateway or a login page may stand before it")
 	case a.status == http.StatusNotImplemented:
 		return "", trouble("the vault is not initialised", "address", "initialise and unseal it")
-	case a.status == http.StatusServiceUnavailable:
+	case a.status == http.StatusServiceUnavailable && a.root.Get("initialized") != nil:
 		return "", trouble("the vault is sealed", "address", "unseal it")
 	case a.status == statusRecovery:
 		return "", trouble("this node is a disaster recovery secondary, which serves no reads", "address", "set the address of the primary cluster")
@@ -104,11 +104,13 @@ func (e *engine) withToken() *engine {
 	if e.tokens != nil {
 		return e
 	}
-	return &engine{wire: e.wire, login: e.login, mount: e.mount, tokens: &keeper{wire: e.wire, login: e.login, wall: time.Now}}
+	return &engine{wire: e.wire, login: e.login, mount: e.mount, polled: e.polled, tokens: newTokens(e.wire, e.login, time.Now)}
 }
 
 func (e *engine) loginTrouble(err error) []secret.Trouble {
 	switch {
+	case errors.Is(err, ErrNoRoute):
+		return trouble(err.Error(), "auth", "look at namespace and at auth.mount: one of them is not there")
 	case !errors.Is(err, ErrLogin):
 		return trouble(err.Error(), "auth", "ask again; the vault's own log says why")
 	case e.login.path == "":
@@ -150,50 +152,82 @@ func (e *engine) checkMount(ctx context.Context, version int) (string, []secret.
 }
 
 // checkAccess asks what the policies of the login give below each place.
-func (e *engine) checkAccess(ctx context.Context, version int, places []string) (string, []secret.Trouble) {
+func (e *engine) checkAccess(ctx context.Context, version int, places []secret.Place) (string, []secret.Trouble) {
 	var good []string
 	var found []secret.Trouble
 	for _, place := range places {
-		data, metadata := e.below("data", place), e.below("metadata", place)
-		if version == 1 {
-			data = e.below("", place)
-			metadata = data
+		all := e.within(version, place)
+		var asked, names []string
+		for _, p := range all {
+			asked, names = append(asked, p.data, p.metadata), append(names, p.data)
 		}
-		can, err := e.capabilities(ctx, data, metadata)
+		can, err := e.capabilities(ctx, asked...)
 		if err != nil {
 			return "", append(found, secret.Trouble{What: "asking for our capabilities: " + err.Error(), Where: "auth", Fix: "allow update on sys/capabilities-self, as the policy default does", Minor: true})
 		}
-		if can[data]["root"] {
+		if can[all[0].data]["root"] {
 			return "it lets us do everything", append(found, secret.Trouble{What: "the login is root: whoever takes it has the whole vault", Where: "auth", Fix: "log in with a policy of its own: docs/upstreams.md", Minor: true})
 		}
-		if !can[data]["read"] {
+		before := len(good)
+		for _, p := range all {
+			if can[p.data]["read"] {
+				good = append(good, p.data+": "+p.words(can[p.metadata], version))
+				found = append(found, e.polling(p, can[p.metadata])...)
+			}
+		}
+		if len(good) == before {
 			found = append(found, secret.Trouble{
-				What: "the login has no read capability on " + data, Where: "auth",
-				Fix: fmt.Sprintf("attach a policy with: path %q { capabilities = [\"read\"] }; where it names single secrets instead, only these are served", data),
+				What: "the login has no read capability on " + strings.Join(names, " and none on "), Where: "auth",
+				Fix: fmt.Sprintf("attach a policy with: path %q { capabilities = [\"read\"] }; where it names single secrets instead, only these are served", all[0].data),
 			})
-			continue
 		}
-		words := []string{"read"}
-		if version == 2 && can[metadata]["read"] {
-			words = append(words, "previous and versions")
-		}
-		if can[metadata]["list"] {
-			words = append(words, "list")
-		}
-		good = append(good, data+": "+strings.Join(words, ", "))
 	}
 	return strings.Join(good, "; "), found
 }
 
-// below is the path of a policy for everything below a place.
-func (e *engine) below(part, place string) string {
-	path := e.mount + "/"
-	for _, s := range []string{part, place} {
-		if s != "" {
-			path += s + "/"
+// policyPath is what a policy names to let the secrets of a place be read. In version 1 both paths are the same.
+type policyPath struct{ data, metadata string }
+
+// within is what a policy may name for a place: the object itself, where it may be one, and everything below.
+func (e *engine) within(version int, place secret.Place) []policyPath {
+	below, itself := strings.TrimPrefix(place.At+"/*", "/"), place.At
+	names := []string{below}
+	if place.Itself && itself != "" {
+		names = []string{itself, below}
+	}
+	var all []policyPath
+	for _, name := range names {
+		if version == 1 {
+			all = append(all, policyPath{e.mount + "/" + name, e.mount + "/" + name})
+		} else {
+			all = append(all, policyPath{e.mount + "/data/" + name, e.mount + "/metadata/" + name})
 		}
 	}
-	return path + "*"
+	return all
+}
+
+// words tell what can be done where the secrets can be read, and these are the capabilities on their metadata.
+func (p policyPath) words(metadata map[string]bool, version int) string {
+	words := "read"
+	if version == 2 && metadata["read"] {
+		words += ", previous and versions"
+	}
+	if metadata["list"] {
+		words += ", list"
+	}
+	return words
+}
+
+// polling is what is wrong where versions are asked for of what can be read, and these are the capabilities on its
+// metadata. Version 1 has no versions to ask for.
+func (e *engine) polling(p policyPath, metadata map[string]bool) []secret.Trouble {
+	if !e.polled || metadata["read"] {
+		return nil
+	}
+	return []secret.Trouble{{
+		What: "the login has no read capability on " + p.metadata + ", so that polling sees no rotation", Where: "poll",
+		Fix: fmt.Sprintf("add to the policy: path %q { capabilities = [\"read\"] }", p.metadata), Minor: true,
+	}}
 }
 
 // capabilities asks what we may do at paths.

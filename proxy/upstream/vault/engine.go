@@ -28,6 +28,9 @@ func (e *engine) call(ctx context.Context, r request) (*answer, error) {
 	if !errors.Is(err, errRefused) {
 		return a, err
 	}
+	if e.final {
+		return nil, errDenied
+	}
 	other, err := e.tokens.replace(ctx, s)
 	if err != nil {
 		return nil, err
@@ -66,6 +69,13 @@ func (e *engine) try(ctx context.Context, r request) (*answer, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// believing is e for a question whose refusal is believed at once: the token has just been good for another.
+func (e *engine) believing() *engine {
+	b := *e
+	b.final = true
+	return &b
 }
 
 // get reads a resource.

@@ -71,7 +71,7 @@ func (v *kv1) fingerprint(s *secret.Secret) secret.Version {
 // List returns names only. See walk for what it costs.
 func (v *kv1) List(ctx context.Context, prefix, after string, limit int) ([]secret.Item, error) {
 	items, err := v.walk(ctx, "", prefix, after, limit, func(ctx context.Context, name string) error {
-		s, err := v.read(ctx, name, secret.Current)
+		s, err := (&kv1{engine: v.believing(), key: v.key}).read(ctx, name, secret.Current)
 		if err == nil {
 			s.Wipe()
 		}

@@ -101,7 +101,7 @@ func (v *kv2) CompareVersions(a, b secret.Version) int { return secret.CompareNu
 // keeps metadata of it, also where all versions are deleted. See walk for what it costs.
 func (v *kv2) List(ctx context.Context, prefix, after string, limit int) ([]secret.Item, error) {
 	items, err := v.walk(ctx, "metadata/", prefix, after, limit, func(ctx context.Context, name string) error {
-		_, err := v.history(ctx, name)
+		_, err := (&kv2{engine: v.believing(), wall: v.wall}).history(ctx, name)
 		return err
 	})
 	if err != nil {

@@ -28,7 +28,8 @@ type walker struct {
 
 // walk lists the names at prefix and below, one request for each folder that may hold a name behind after, until there
 // are limit of them. exists fails with secret.ErrNotFound where there is no secret at prefix itself; that we may not
-// know hides it. Names that are no valid paths are left out: nobody can read them here.
+// know hides it, and is asked last, so that a refusal needs no new login to be believed. Names that are no valid paths are
+// left out: nobody can read them here.
 func (e *engine) walk(ctx context.Context, part, prefix, after string, limit int, exists func(context.Context, string) error) ([]secret.Item, error) {
 	w := &walker{engine: e, part: part, after: after, limit: limit}
 	if prefix == "" {
@@ -37,16 +38,19 @@ func (e *engine) walk(ctx context.Context, part, prefix, after string, limit int
 	if _, err := secret.ParsePath(prefix); err != nil {
 		return nil, err
 	}
-	if prefix > after && limit > 0 {
-		switch err := exists(ctx, prefix); {
-		case err == nil:
-			w.items = append(w.items, secret.Item{Name: prefix})
-		case !errors.Is(err, secret.ErrNotFound) && !errors.Is(err, secret.ErrDenied):
-			return nil, err
-		}
+	if err := w.folder(ctx, prefix+"/"); err != nil {
+		return nil, err
 	}
-	err := w.folder(ctx, prefix+"/")
-	return w.items, err
+	if prefix <= after || limit <= 0 {
+		return w.items, nil
+	}
+	switch err := exists(ctx, prefix); {
+	case err == nil:
+		return slices.Insert(w.items[:min(len(w.items), limit-1)], 0, secret.Item{Name: prefix}), nil
+	case !errors.Is(err, secret.ErrNotFound) && !errors.Is(err, secret.ErrDenied):
+		return nil, err
+	}
+	return w.items, nil
 }
 
 // folder lists dir, which is "" or ends with a slash.

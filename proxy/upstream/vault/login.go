@@ -78,7 +78,7 @@ func (p param) read() ([]byte, error) {
 }
 
 // begin gets a token.
-func (l Login) begin(ctx context.Context, w *wire, now time.Time) (*session, error) {
+func (l Login) begin(ctx context.Context, w *vaultWire, now time.Time) (*session, error) {
 	if l.path == "" {
 		return l.lookUp(ctx, w, now)
 	}
@@ -118,7 +118,7 @@ func (l Login) body() ([]byte, error) {
 }
 
 // lookUp takes a token as it is and asks when it ends. A token that the vault does not know is a failed login.
-func (l Login) lookUp(ctx context.Context, w *wire, now time.Time) (*session, error) {
+func (l Login) lookUp(ctx context.Context, w *vaultWire, now time.Time) (*session, error) {
 	token, err := l.params[0].read()
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (l Login) lookUp(ctx context.Context, w *wire, now time.Time) (*session, er
 }
 
 // renew makes a session live on.
-func (s *session) renew(ctx context.Context, w *wire, now time.Time) (*session, error) {
+func (s *session) renew(ctx context.Context, w *vaultWire, now time.Time) (*session, error) {
 	header, err := s.header()
 	if err != nil {
 		return nil, err
@@ -167,6 +167,8 @@ func (a *answer) checkLogin() error {
 		return fmt.Errorf("%w: a login without an answer", ErrMalformed)
 	case err == nil, errors.Is(err, secret.ErrThrottled), a.status >= 500:
 		return err
+	case a.status == http.StatusNotFound:
+		return fmt.Errorf("%w: %w", ErrLogin, ErrNoRoute)
 	default:
 		return fmt.Errorf("%w: it answered %d", ErrLogin, a.status)
 	}

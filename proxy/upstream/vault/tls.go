@@ -2,12 +2,9 @@ package vault
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
-	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 )
 
 // TLS is how the two sides prove who they are. The zero value trusts the authorities of the system and shows nothing.
@@ -18,59 +15,26 @@ type TLS struct {
 	Certificate, Key Source
 }
 
-// Bounds of connections. How many requests are made at once is for whoever asks to bound.
-const (
-	dialTimeout = 2 * time.Second
-	tlsTimeout  = 3 * time.Second
-	idleTimeout = time.Minute
-	maxIdle     = 64
-	maxConns    = 256
-)
-
-// transport speaks HTTP/1.1 only: on the one connection of HTTP/2 a packet lost would hold up every request.
-func (c TLS) transport() (*http.Transport, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(c.CA) > 0 {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(c.CA) {
-			return nil, errors.New("no certificate authority in what should be PEM")
-		}
-	}
+func (c TLS) wire() (*wire.Wire, error) {
 	switch {
 	case (c.Certificate == nil) != (c.Key == nil):
 		return nil, errors.New("a client certificate and its key must be given together")
-	case c.Certificate != nil:
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.pair() }
+	case c.Certificate == nil:
+		return wire.New(wire.Config{CA: c.CA})
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-	return &http.Transport{
-		Proxy:               nil, // not even that of the environment: the token would go through it
-		DialContext:         dialer.DialContext,
-		TLSClientConfig:     config,
-		TLSHandshakeTimeout: tlsTimeout,
-		DisableCompression:  true,
-		MaxIdleConns:        maxIdle,
-		MaxIdleConnsPerHost: maxIdle,
-		MaxConnsPerHost:     maxConns,
-		IdleConnTimeout:     idleTimeout,
-
-		MaxResponseHeaderBytes: 64 << 10,
-	}, nil
+	return wire.New(wire.Config{CA: c.CA, Certificate: c.pair})
 }
 
 func (c TLS) pair() (*tls.Certificate, error) {
 	certificate, err := c.Certificate()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errClientCertificate, err)
+		return nil, err
 	}
 	key, err := c.Key()
 	if err != nil {
-		return nil, fmt.Errorf("%w: its key: %w", errClientCertificate, err)
+		return nil, err
 	}
 	defer clear(key)
 	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errClientCertificate, err)
-	}
-	return &pair, nil
+	return &pair, err
 }

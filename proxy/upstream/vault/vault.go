@@ -26,11 +26,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/localhost"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -50,6 +50,8 @@ type Config struct {
 	Inline bool
 	// TLS is how the server is verified and what is shown to it.
 	TLS TLS
+	// Polled says that versions will be asked for again and again, so that Checkup finds out where they may not be.
+	Polled bool
 	// Wall measures the age of tokens; nil is time.Now.
 	Wall func() time.Time
 	// Logger hears of an address without TLS; nil discards.
@@ -63,23 +65,23 @@ func New(c Config) (secret.Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	transport, err := c.TLS.transport()
+	w, err := c.TLS.wire()
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
-	if base.Scheme == "http" && !loopback(base.Hostname()) && c.Logger != nil {
+	if base.Scheme == "http" && !localhost.Is(base.Hostname()) && c.Logger != nil {
 		c.Logger.Warn("a vault is reached without TLS: tokens and secrets can be read on the way", "address", base.Redacted())
 	}
 	e := &engine{
-		wire:  newWire(base.String()+"/v1/", c.Namespace, transport),
+		wire:  &vaultWire{w, base.String() + "/v1/", c.Namespace},
 		login: c.Login,
-		mount: c.Mount,
+		mount: c.Mount, polled: c.Polled,
 	}
 	if !c.Inline {
-		e.tokens = &keeper{wire: e.wire, login: c.Login, wall: c.Wall}
+		e.tokens = newTokens(e.wire, c.Login, c.Wall)
 	}
 	if c.Version == 1 {
 		v := &kv1{engine: e}
@@ -107,20 +109,14 @@ func (c *Config) base() (*url.URL, error) {
 	return base, c.Login.check(c.Inline)
 }
 
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
 // engine is what both versions have in common.
 type engine struct {
-	wire   *wire
-	tokens *keeper // nil: every request carries the login
+	wire   *vaultWire
+	tokens *tokens // nil: every request carries the login
 	login  Login
 	mount  string
+	final  bool // a refusal is believed without a new login
+	polled bool // versions will be asked for again and again
 }
 
 // path names a resource of the engine: part is "" in version 1, and "data", "metadata" or "destroy" in version 2. A name
@@ -138,6 +134,6 @@ func (e *engine) path(part, name string) (string, error) {
 // Close ends the requests that are under way and releases the connections. Later requests fail with ErrClosed. The token
 // is left to its time to live: revoking it would be one more request, to a vault that may be down.
 func (e *engine) Close() error {
-	e.wire.close()
+	e.wire.Close()
 	return nil
 }

@@ -3,48 +3,19 @@ package vault
 import (
 	"bytes"
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"sync"
-	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// maxTime bounds a request whose caller has no deadline.
-const maxTime = 30 * time.Second
-
-// wire makes single requests: it knows addresses and bounds, but no secrets and no logins.
-type wire struct {
+// vaultWire makes requests to one server: it knows addresses, but no secrets and no logins.
+type vaultWire struct {
+	*wire.Wire
 	base      string // ends with "/v1/"
 	namespace string
-	client    *http.Client
-
-	closing context.Context // done when close was called
-	shut    context.CancelCauseFunc
-
-	mu     sync.Mutex
-	closed bool
-	flying sync.WaitGroup // added to under mu, and never once closed
-}
-
-func newWire(base, namespace string, t *http.Transport) *wire {
-	w := &wire{base: base, namespace: namespace, client: &http.Client{
-		Transport: t, Timeout: maxTime,
-		// The token is for this address. A standby that sends elsewhere is a failure that the address has to mend.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	w.closing, w.shut = context.WithCancelCause(context.Background())
-	return w
-}
-
-func (w *wire) close() {
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
-	w.shut(ErrClosed)
-	w.flying.Wait()
-	w.client.CloseIdleConnections()
 }
 
 // request is one call. Its body is JSON and is wiped by whoever made it.
@@ -54,47 +25,25 @@ type request struct {
 	query  string
 	body   []byte
 	header http.Header // credentials
+	server bool        // it is about the server: a namespace would not answer it
 }
 
 // send makes a request and reads its answer, which the caller wipes.
-func (w *wire) send(ctx context.Context, r request) (*answer, error) {
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
-		return nil, ErrClosed
-	}
-	w.flying.Add(1)
-	w.mu.Unlock()
-	defer w.flying.Done()
-
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(w.closing, func() { cancel(ErrClosed) })()
-	if err := contextError(ctx); err != nil {
-		return nil, err
-	}
+func (w *vaultWire) send(ctx context.Context, r request) (*answer, error) {
 	req, sent, err := w.request(ctx, r)
 	if err != nil {
-		return nil, unreached(ctx, err)
+		return nil, fmt.Errorf("%w: the address is no URL", secret.ErrUnavailable)
 	}
 	defer sent.wait()
-	resp, err := w.client.Do(req)
+	got, err := w.Send(ctx, req, maxBody)
 	if err != nil {
-		return nil, unreached(ctx, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := readBody(resp.Body, resp.ContentLength)
-	switch {
-	case errors.Is(err, errTooLong):
 		return nil, err
-	case err != nil:
-		return nil, unreached(ctx, err)
 	}
-	defer clear(body)
-	return newAnswer(resp, body), nil
+	defer clear(got.Body)
+	return newAnswer(got), nil
 }
 
-func (w *wire) request(ctx context.Context, r request) (*http.Request, *upload, error) {
+func (w *vaultWire) request(ctx context.Context, r request) (*http.Request, *upload, error) {
 	url := w.base + r.path
 	if r.query != "" {
 		url += "?" + r.query
@@ -108,7 +57,7 @@ func (w *wire) request(ctx context.Context, r request) (*http.Request, *upload, 
 	}
 	req.Header.Set("User-Agent", "keyhole")
 	req.Header.Set("X-Vault-Request", "true") // a server may ask for it, against forged requests
-	if w.namespace != "" {
+	if w.namespace != "" && !r.server {
 		req.Header.Set("X-Vault-Namespace", w.namespace)
 	}
 	if r.body == nil {

@@ -1,0 +1,50 @@
+package awsjson
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/internal/batch"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// batchWait is how long a call for many that is not full waits for company.
+const batchWait = 3 * time.Millisecond
+
+// Base is what the upstreams of AWS share: a client, reads that are wanted at the same time as one call, and listings.
+type Base struct {
+	Client *Client
+	Batch  *batch.Batch
+	Lister Lister
+}
+
+// Shape is in what they differ.
+type Shape struct {
+	Service Service
+	Most    int // names in one call of Many
+	// One and Many are batch.Config's, Fetch is Lister's.
+	One   func(ctx context.Context, name string) (*secret.Secret, error)
+	Many  func(ctx context.Context, names []string) (map[string]batch.Result, error)
+	Fetch func(ctx context.Context, prefix string, add func(secret.Item) error) error
+}
+
+// Open makes b usable. c's Service is that of s.
+func (b *Base) Open(c Config, s Shape) (err error) {
+	c.Service = s.Service
+	if c.Wall == nil {
+		c.Wall = time.Now
+	}
+	if b.Client, err = New(c); err != nil {
+		return err
+	}
+	b.Lister.Wall, b.Lister.Fetch = c.Wall, s.Fetch
+	b.Batch, err = batch.New(batch.Config{Most: s.Most, Wait: batchWait, One: s.One, Many: s.Many, Refused: Refused, Wall: c.Wall})
+	return err
+}
+
+// Close ends the calls that are under way and waits for them.
+func (b *Base) Close() error {
+	err := b.Batch.Close()
+	return errors.Join(err, b.Client.Close())
+}

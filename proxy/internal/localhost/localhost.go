@@ -1,0 +1,13 @@
+// Package localhost tells this machine from others: what is sent to it crosses no network, with TLS or without.
+package localhost
+
+import "net/netip"
+
+// Is reports whether a host, a name or an address without a port, is this machine.
+func Is(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
