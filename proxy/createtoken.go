@@ -54,7 +54,7 @@ func (p *Proxy) CreateProjectToken(ctx context.Context, c *Call, r ProjectTokenR
 	}
 	made = &ProjectToken{
 		Environment: r.Environment, Subject: r.Subject, Scopes: r.Scopes, Base: r.Base, CreatedBy: t.rec.Principal.Subject,
-		Created: t.rec.Time.UTC().Truncate(time.Second), Expires: t.rec.Time.UTC().Truncate(time.Second).Add(r.TTL),
+		Created: t.rec.Time.UTC(), Expires: t.rec.Time.UTC().Truncate(time.Second).Add(r.TTL),
 	}
 	if made.Digest, err = identity.ProjectTokenDigest(token); err != nil {
 		return "", nil, p.refuse(ctx, t, because(err))

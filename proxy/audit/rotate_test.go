@@ -359,6 +359,7 @@ func TestRotationThatFails(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		appendOne(t, l) // finds that there can be a new file
+		synctest.Wait() // until it is there
 		appendOne(t, l) // begins it
 		closeLog(t, l)
 		if failed, back := strings.Count(out.String(), "cannot be opened"), strings.Count(out.String(), "again"); failed != 1 || back != 1 {
