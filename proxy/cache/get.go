@@ -16,7 +16,7 @@ import (
 // goes on to its end, also, up to a number of such reads, when nobody waits for it any more. With Config.RefreshInline it
 // goes on while anyone waits.
 func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, error) {
-	if k.Path.IsZero() {
+	if k.Path.IsZero() && !k.Fields {
 		return Handle{}, ErrInvalidKey
 	}
 	c.mu.Lock()
@@ -54,7 +54,7 @@ func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, err
 // waits reports whether a refresh of an entry of that age has to end before anything is served.
 func (c *Cache) waits(age time.Duration, ttl TTL) bool { return age >= ttl.Hard || c.cfg.RefreshInline }
 
-// findLocked returns the entry of k that may still be served, and its age. One past its last bound leaves the cache.
+// findLocked returns the entry of k that this caller may still be served, and its age. One that nobody may leaves the cache.
 func (c *Cache) findLocked(k Key, ttl TTL, now instant) (*item, time.Duration) {
 	it, ok := c.lru.Get(k)
 	if !ok {
@@ -63,6 +63,9 @@ func (c *Cache) findLocked(k Key, ttl TTL, now instant) (*item, time.Duration) {
 	age := it.age(now)
 	if age >= ttl.keep() {
 		c.removeLocked(it)
+		return nil, 0
+	}
+	if age >= ttl.serve() {
 		return nil, 0
 	}
 	return it, age
