@@ -430,6 +430,9 @@ func TestRecordsOfFields(t *testing.T) {
 			}
 		}
 	}
+	if _, err := h.Read(t.Context(), c, proxy.ReadRequest{Path: path(t, "one/DB/user"), Field: "user"}); err == nil || codeOf(t, err) != api.NotFound {
+		t.Errorf("a field of a field: got %v, want not_found", err)
+	}
 	if up.reads() != 1 {
 		t.Errorf("%d reads, want 1", up.reads())
 	}

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxRefreshing = 64          // background reads at one time; entries past soft that find no room try on the next hit
-	maxOrphans    = 64          // reads at one time that go on although all who waited have left
-	refreshPause  = time.Second // after a failed refresh of an entry
+	maxRefreshing = 64               // background reads at one time; entries past soft that find no room try on the next hit
+	maxOrphans    = 64               // reads at one time that go on although all who waited have left
+	refreshPause  = time.Second      // after a failed refresh of an entry
+	failingFor    = 10 * time.Second // after a failed refresh of an entry it is served stale while the next is under way
 
 	// staleMargin is how long before its deadline a caller stops waiting for a read when there is an entry to fall back
 	// on: what remains is for the record and the answer.

@@ -9,7 +9,7 @@ func (c *Cache) Has(k Key, ttl TTL) bool {
 	now := c.clock.observe()
 	if it, ok := c.lru.Peek(k); ok {
 		if age := it.age(now); age < ttl.serve() {
-			return !c.wantsRefreshLocked(it, age, ttl, now) || !c.waits(age, ttl)
+			return !c.wantsRefreshLocked(it, age, ttl, now) || !c.waitsLocked(it, age, ttl, now)
 		}
 	}
 	known, _ := c.negative.Peek(k.place())

@@ -31,6 +31,9 @@ func TestStricterCallerKeepsTheEntry(t *testing.T) {
 		if _, err := c.Get(t.Context(), k, strict, u.load); !errors.Is(err, errUpstream) {
 			t.Errorf("%v old: got %v, want the failure of the upstream", age, err)
 		}
+		if c.Has(k, strict) || !c.Has(k, lax) {
+			t.Errorf("%v old, and the upstream fails: the cache has it for who is not served it, or not for the other", age)
+		}
 		h, err := c.Get(t.Context(), k, lax, u.load)
 		if err != nil || h.State() != cache.Stale {
 			t.Fatalf("%v old: got %v, %v, want the value, stale", age, h.State(), err)
