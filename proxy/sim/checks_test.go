@@ -178,7 +178,7 @@ func (w *world) checkAbsent(a *answer) {
 	for first > 0 && history[first-1].payload != "" {
 		first--
 	}
-	if first == len(history) {
+	if first == len(history) || a.mount.fields && !slices.Contains(fieldNames, a.path[strings.LastIndexByte(a.path, '/')+1:]) {
 		return // it does not exist
 	}
 	made := history[first].at
@@ -210,7 +210,11 @@ func (w *world) checkAnnounced(name string, r *revision) {
 	for _, m := range w.setup.mounts {
 		rest, ok := strings.CutPrefix(name, m.at+"/")
 		if ok && !slices.ContainsFunc(facts, func(f state.Fact) bool {
-			return f.Kind == state.Invalidation && f.Subject == m.name+"/"+rest && f.Seq > r.facts
+			subject := m.name + "/" + rest
+			if m.fields {
+				subject += "/*"
+			}
+			return f.Kind == state.Invalidation && f.Subject == subject && f.Seq > r.facts
 		}) {
 			w.violated("I3", "a change of %s was answered, and the log does not say so of %s", name, m.name)
 		}
