@@ -76,6 +76,9 @@ func (v *view) begin(ctx context.Context, f fault) error {
 	if v.plug.out() {
 		return fmt.Errorf("%w: %w", secret.ErrUnavailable, errKilled)
 	}
+	if f.kind != fine && f.kind != slow {
+		v.world.model.upstreamFailed() // a change too: the guard keeps reads back for it. One that hangs fails from now on
+	}
 	switch f.kind {
 	case fails:
 		return fmt.Errorf("%w: connection refused", secret.ErrUnavailable)
