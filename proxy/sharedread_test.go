@@ -182,7 +182,9 @@ func TestMountsOfOneObjectShareNothing(t *testing.T) {
 	})
 	c := h.call(t, "read:**")
 	for n, read := range []proxy.ReadRequest{
-		{Path: path(t, "one/DB/user")}, {Path: path(t, "two/DB/user")}, {Path: path(t, "whole/DB"), Field: "user"},
+		{Path: path(t, "one/DB/user")},
+		{Path: path(t, "two/DB/user")},
+		{Path: path(t, "whole/DB"), Field: "user"},
 		{Path: path(t, "one/DB/user"), Version: "7"},
 	} {
 		for range 2 {
@@ -241,7 +243,7 @@ func TestObjectOfAMountItself(t *testing.T) {
 			}
 		}))
 		c := h.call(t, "read:** invalidate:**")
-		for _, i := range []proxy.Invalidation{{Path: path(t, field)}, {Path: path(t, strings.TrimSuffix(field, "user") + "neighbour")}} {
+		for _, i := range []proxy.Invalidation{{Path: path(t, field)}, {Path: path(t, strings.TrimSuffix(field, "user")+"neighbour")}} {
 			h.read(t, c, field)
 			up.set("user", field+fmt.Sprint(i))
 			_, err := h.Invalidate(t.Context(), c, i)
