@@ -37,7 +37,6 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 	}
 	items := make([]BatchItem, len(paths))
 	ts := make([]*transaction, len(paths))
-	mounts := make([]*mount, len(paths))
 	for i := range paths {
 		ts[i] = p.begin(c, policy.Read)
 		ts[i].actFor(first.token)
@@ -51,11 +50,11 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 	}()
 	each(len(paths), func(i int) {
 		r := ReadRequest{Path: paths[i], Version: secret.Current}
-		if mounts[i], items[i].Err = p.decide(ctx, ts[i], r.Path, r.Version); items[i].Err != nil {
+		m, err := p.decide(ctx, ts[i], r.Path, r.Version)
+		if items[i].Err = err; err != nil {
 			return
 		}
-		var err error
-		if items[i].Answer, err = p.fetch(ctx, ts[i], mounts[i], r); err != nil {
+		if items[i].Answer, err = p.fetch(ctx, ts[i], m, r); err != nil {
 			items[i].Err = p.refuse(ctx, ts[i], because(err))
 		}
 	})
@@ -72,8 +71,7 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 			it.Answer = Answer{}
 			it.Err = p.refuse(ctx, ts[i], overloaded())
 		default:
-			r := ReadRequest{Path: paths[i], Version: secret.Current}
-			p.describe(ts[i], mounts[i], r, &it.Answer)
+			p.describe(ts[i], &it.Answer)
 			if it.Err = p.record(ctx, ts[i]); it.Err != nil {
 				it.Answer.Release()
 				it.Answer = Answer{}
@@ -122,7 +120,7 @@ func overBudget(items []BatchItem) []bool {
 		if items[i].Err != nil {
 			continue
 		}
-		size := items[i].Answer.entry.Secret().Size()
+		size := items[i].Answer.size()
 		if over[i] = size > left; !over[i] {
 			left -= size
 		}

@@ -4,9 +4,45 @@ import (
 	"fmt"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/cache"
 	"github.com/keyhole-edge/keyhole/proxy/internal/jsonfields"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
+
+// pick leaves in a the one field of its secret that is asked for: by the path in the layout Fields, by the request in the
+// other. Without such a field it fails with secret.ErrNotFound, or where the object itself is not known to be good any more,
+// as the upstream did: that is no time to say what there is not.
+func (m *mount) pick(a *Answer, r ReadRequest) error {
+	name := r.Field
+	if m.Layout == Fields {
+		if name != "" {
+			return secret.ErrNotFound // a field has none
+		}
+		name = r.Path.Name()
+	}
+	if name == "" {
+		return nil
+	}
+	s := a.entry.Secret()
+	v, ok := s.Field(name)
+	switch state := cache.State(a.State); {
+	case ok:
+	case state == cache.Stale:
+		return fmt.Errorf("%w: what is held of the object is old and lacks the field", secret.ErrUnavailable)
+	case state == cache.Hit:
+		return &cache.NegativeError{Age: a.Age}
+	default:
+		return secret.ErrNotFound
+	}
+	a.Value, a.Fields, a.picked = v, nil, true
+	if s.Size() > smallAnswer {
+		// Who reads slowly must not keep a large object in memory for one field of it.
+		a.copied = v.Clone()
+		a.Value = a.copied
+		a.entry.Release()
+	}
+	return nil
+}
 
 // spread makes fields of an object of the layout Fields that is one value: vaults without fields keep an environment as
 // the text of a JSON object. Any other value is no environment. That is a failure of the upstream and not a missing

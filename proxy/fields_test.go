@@ -35,6 +35,7 @@ func TestFieldsOfAJSONValue(t *testing.T) {
 			t.Errorf("a field of %q: got %q, want upstream_error", bad, code)
 		}
 	}
+	h.cache.Flush()
 	if !up.wiped() {
 		t.Error("what the upstream gave is still in memory")
 	}

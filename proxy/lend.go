@@ -16,9 +16,18 @@ type loan struct {
 	size int64
 }
 
+// size is the number of secret bytes that a gives out.
+func (a *Answer) size() int {
+	n := a.Value.Len()
+	for _, f := range a.Fields {
+		n += len(f.Name) + f.Value.Len()
+	}
+	return n
+}
+
 // lend counts a, or reports that there is no room for it. It comes before the record, which says what the caller gets.
 func (p *Proxy) lend(a *Answer) bool {
-	size := int64(a.entry.Secret().Size())
+	size := int64(a.size())
 	if p.lent.Add(size) > lendable {
 		p.lent.Add(-size)
 		return false
@@ -29,7 +38,7 @@ func (p *Proxy) lend(a *Answer) bool {
 
 // lendLarge is lend for an answer that stands alone.
 func (p *Proxy) lendLarge(a *Answer) bool {
-	return a.Unchanged || a.entry.Secret().Size() <= smallAnswer || p.lend(a)
+	return a.Unchanged || a.size() <= smallAnswer || p.lend(a)
 }
 
 func (l loan) end() {

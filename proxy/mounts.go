@@ -147,24 +147,21 @@ func (t *mountTable) strictest(prefix secret.Path) Freshness {
 
 var errNoObject = errors.New("the path names the mount itself")
 
-// object gives the upstream's name of path, and the field of that object in the layout Fields.
-func (m *mount) object(path secret.Path) (name, field string, err error) {
-	if m.Layout != Fields && m.At == m.Path.String() {
-		return path.String(), "", nil // what the rest of this comes to, for every read of the usual mount
-	}
-	rel := path.Rel(m.Path)
+// object gives the upstream's name of the object that path is, or in the layout Fields is a field of, and where this
+// mount shows that object. It is the one way from paths to objects; path and pattern are the way back.
+func (m *mount) object(path secret.Path) (name string, at secret.Path, err error) {
 	if m.Layout == Fields {
-		if rel == "" {
-			return "", "", errNoObject
+		if path == m.Path {
+			return "", path, errNoObject
 		}
-		i := strings.LastIndexByte(rel, '/')
-		field, rel = rel[i+1:], rel[:max(i, 0)]
+		path = path.Parent()
+	} else if m.At == m.Path.String() {
+		return path.String(), path, nil // what the rest of this comes to, for every read of the usual mount
 	}
-	name = join(m.At, rel)
-	if name == "" {
-		return "", "", errNoObject
+	if name = join(m.At, path.Rel(m.Path)); name == "" {
+		return "", path, errNoObject
 	}
-	return name, field, nil
+	return name, path, nil
 }
 
 func join(at, rel string) string {
@@ -201,7 +198,7 @@ func (m *mount) pattern(name string) (p secret.Pattern, ok bool) {
 	case !ok:
 		return secret.Pattern{}, false
 	case m.Layout == Fields:
-		p, err := secret.Below(path)
+		p, err := secret.JustBelow(path)
 		return p, err == nil
 	}
 	return secret.Exactly(path), !path.IsZero()

@@ -38,13 +38,17 @@ type Answer struct {
 	ETag      string
 	Unchanged bool // the caller holds it already: send no value
 
-	entry cache.Handle
-	loan  loan
+	entry   cache.Handle
+	fetched time.Time
+	picked  bool         // Value is one field of the entry
+	copied  secret.Value // Value, where it is a copy and not the cache's
+	loan    loan
 }
 
 // Release gives the bytes back.
 func (a *Answer) Release() {
 	a.entry.Release()
+	a.copied.Wipe()
 	a.loan.end()
 }
 
@@ -108,7 +112,7 @@ func (p *Proxy) answer(ctx context.Context, t *transaction, r ReadRequest) (Answ
 		t.rec.Cache.State, t.rec.Cache.Age = e.Cache, e.Age
 		return Answer{}, p.refuse(ctx, t, e)
 	}
-	p.describe(t, m, r, &a)
+	p.describe(t, &a)
 	if err := p.record(ctx, t); err != nil {
 		a.Release()
 		return Answer{}, err
@@ -125,6 +129,9 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 	ttl := m.TTL
 	if t.restricted() {
 		ttl.Stale = 0
+		if key.Fields {
+			ttl.Keep = m.TTL.Stale // for the other fields of the object
+		}
 	}
 	if !p.room(t) && !p.cache.Has(key, ttl) {
 		return Answer{}, overloaded()
@@ -136,50 +143,41 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 	s := entry.Secret()
 	a := Answer{
 		Path: r.Path, Value: s.Value, Fields: s.Fields, Version: s.Version, CreatedAt: s.CreatedAt, Metadata: s.Metadata,
-		State: string(entry.State()), Age: entry.Age(), ETag: m.etag(s), entry: entry,
+		State: string(entry.State()), Age: entry.Age(), ETag: m.etag(s), entry: entry, fetched: entry.FetchedAt(),
 	}
-	if r.Field != "" {
-		v, ok := s.Field(r.Field)
-		if !ok {
-			entry.Release()
-			return Answer{}, secret.ErrNotFound
-		}
-		a.Value, a.Fields = v, nil
+	if err := m.pick(&a, r); err != nil {
+		a.Release()
+		return Answer{}, err
 	}
 	a.Unchanged = r.Unchanged != nil && r.Unchanged(a.ETag)
 	return a, nil
 }
 
-// key names the secret in the cache. It fails with secret.ErrNotFound where no mount shows one at the path.
+// key names in the cache what holds the secret: all fields of one object share it, and so one read. It fails with secret.ErrNotFound where no mount shows one at the path.
 func (m *mount) key(path secret.Path, v secret.Version) (cache.Key, error) {
 	if m == nil {
 		return cache.Key{}, secret.ErrNotFound
 	}
-	name, field, err := m.object(path)
+	name, at, err := m.object(path)
 	if err != nil {
 		return cache.Key{}, secret.ErrNotFound
 	}
-	return cache.Key{Mount: m.Path.String(), Name: name, Field: field, Path: path, Version: v}, nil
+	return cache.Key{Mount: m.Path.String(), Name: name, Path: at, Fields: m.Layout == Fields, Version: v}, nil
 }
 
-// read asks the upstream. In the layout Fields one field of the object, or of the JSON that it holds, becomes the value.
+// read asks the upstream. In the layout Fields the object has fields, its own or those of the JSON that it holds.
 func (m *mount) read(ctx context.Context, k cache.Key) (*secret.Secret, error) {
 	s, err := m.reader.Read(ctx, k.Name, k.Version)
 	if err != nil {
 		return nil, explained(err)
 	}
-	if k.Field == "" {
-		return s, nil
+	if k.Fields {
+		if err := spread(s); err != nil {
+			s.Wipe()
+			return nil, err
+		}
 	}
-	defer s.Wipe()
-	if err := spread(s); err != nil {
-		return nil, err
-	}
-	v, ok := s.Field(k.Field)
-	if !ok {
-		return nil, secret.ErrNotFound
-	}
-	return &secret.Secret{Value: v.Clone(), Version: s.Version, CreatedAt: s.CreatedAt, Metadata: s.Metadata}, nil
+	return s, nil
 }
 
 // explained makes an upstream's error one that the contract names: what it does not explain is a failure of it, and so
@@ -204,7 +202,7 @@ func (m *mount) etag(s *secret.Secret) string {
 	return `"` + string(s.Version) + "-" + strconv.FormatInt(s.CreatedAt.UnixMilli(), 10) + `"`
 }
 
-func (p *Proxy) describe(t *transaction, m *mount, r ReadRequest, a *Answer) {
+func (p *Proxy) describe(t *transaction, a *Answer) {
 	a.Decision = t.rec.ID
 	t.rec.Resource.Version = string(a.Version)
 	t.rec.Cache.State, t.rec.Cache.Age = a.State, a.Age
@@ -213,12 +211,9 @@ func (p *Proxy) describe(t *transaction, m *mount, r ReadRequest, a *Answer) {
 		t.rec.Result.Status = 304
 		return
 	}
-	t.rec.Result.Bytes = a.Value.Len()
+	t.rec.Result.Bytes = a.size()
 	t.rec.Result.ValueMAC = audit.MAC(a.entry.Tag())
-	if r.Field != "" {
+	if a.picked {
 		t.rec.Result.ValueMAC = p.audit.SecretMAC(&secret.Secret{Value: a.Value})
-	}
-	for _, f := range a.Fields {
-		t.rec.Result.Bytes += len(f.Name) + f.Value.Len()
 	}
 }

@@ -68,7 +68,7 @@ func (p *Proxy) overtaken(ctx context.Context, t *transaction, r ReadRequest, a 
 	case cache.Stale:
 		bound = max(m.TTL.Hard, m.TTL.Stale)
 	}
-	return p.wall().Sub(a.entry.FetchedAt()) >= bound
+	return p.wall().Sub(a.fetched) >= bound
 }
 
 // renew makes t the transaction of a new decision about the same request.

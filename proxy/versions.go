@@ -49,13 +49,17 @@ func (m *mount) versions(ctx context.Context, path secret.Path) ([]secret.Versio
 	if m.versioner == nil {
 		return nil, fail(api.MethodNotAllowed, "the upstream of this path does not tell its versions")
 	}
-	if key.Field != "" {
+	if key.Fields {
 		// Whether there is such a field is for the object to say.
-		s, err := m.read(ctx, key)
+		entry, err := m.cache.Get(ctx, key, m.TTL, m.load)
 		if err != nil {
 			return nil, err
 		}
-		s.Wipe()
+		_, ok := entry.Secret().Field(path.Name())
+		entry.Release()
+		if !ok {
+			return nil, secret.ErrNotFound
+		}
 	}
 	all, err := m.versioner.Versions(ctx, key.Name)
 	if err != nil {

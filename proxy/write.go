@@ -52,13 +52,13 @@ func (m *mount) writable(path secret.Path) (name string, err error) {
 	if m == nil {
 		return "", secret.ErrNotFound
 	}
-	name, field, err := m.object(path)
+	name, _, err = m.object(path)
 	switch {
 	case err != nil:
 		return "", secret.ErrNotFound
 	case m.writer == nil:
 		return "", fail(api.MethodNotAllowed, "the upstream of this path takes no writes through the proxy")
-	case field != "":
+	case m.Layout == Fields:
 		return "", fail(api.MethodNotAllowed, "this path is one field of an object; change the object where the upstream keeps it")
 	}
 	return name, nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -152,6 +153,32 @@ func TestAWSLayoutsAndPlaces(t *testing.T) {
 	}
 	if code, body := do(t, s, token, http.MethodPut, "/v1/secrets/shared/KEY", `{"value":"x"}`); code != 405 {
 		t.Errorf("writing: got %d %s, want 405", code, body)
+	}
+}
+
+// An application that reads all variables of its environment, and some that are not there, costs AWS one call.
+func TestAnEnvironmentIsOneCall(t *testing.T) {
+	s, emu, token := aws(t, full.Drivers(), keysInEnv)
+	var document strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&document, `,"F%02d":"value %d"`, i, i)
+	}
+	text := "{" + document.String()[1:] + "}"
+	emu.PutSecret(awsemu.Region, "environments/wide", &text, nil)
+	emu.Calls()
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			code, part := 200, fmt.Sprintf(`"value":"value %d"`, i)
+			if i >= 50 {
+				code, part = 404, "not_found"
+			}
+			wantRead(t, s, token, fmt.Sprintf("env/wide/F%02d", i), code, part)
+		})
+	}
+	wg.Wait()
+	if calls := emu.Calls(); len(calls) != 1 || !strings.HasPrefix(calls[0].Action, "secretsmanager:") {
+		t.Errorf("got the calls %+v, want one", calls)
 	}
 }
 

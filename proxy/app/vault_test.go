@@ -119,6 +119,45 @@ func (b *beforeBao) put(t *testing.T, name, text string) {
 	b.bao.Must(t, "POST", b.kv[2]+"/data/"+name, map[string]any{"data": map[string]string{"text": text}})
 }
 
+// An application that reads all variables of its environment, and some that are not there, costs the vault one read.
+func TestAnEnvironmentIsOneRead(t *testing.T) {
+	bao := baotest.Start(t)
+	target, err := url.Parse(bao.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reads atomic.Int64
+	front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		if strings.Contains(r.In.URL.Path, "/data/") {
+			reads.Add(1)
+		}
+		r.SetURL(target)
+	}})
+	t.Cleanup(front.Close)
+	b := newBeforeBao(t, bao, front.URL, "")
+	data := map[string]any{}
+	for i := range 50 {
+		data[fmt.Sprintf("F%02d", i)] = i
+	}
+	b.bao.Must(t, "POST", b.kv[2]+"/data/apps/shop", map[string]any{"data": data})
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			code, a := b.ask(t, "GET", fmt.Sprintf("/env/shop/F%02d", i), "")
+			if i < 50 && (code != 200 || a.Data.Value != fmt.Sprint(i)) || i >= 50 && code != 404 {
+				t.Errorf("field %d: %d %+v", i, code, a)
+			}
+			if code, _ := b.ask(t, "GET", fmt.Sprintf("/env/none/F%02d", i), ""); code != 404 {
+				t.Errorf("field %d of an object that is not there: %d", i, code)
+			}
+		})
+	}
+	wg.Wait()
+	if n := reads.Load(); n != 2 {
+		t.Errorf("%d reads of two objects, want 2", n)
+	}
+}
+
 func TestSecretsOfAVault(t *testing.T) {
 	bao := baotest.Start(t)
 	b := newBeforeBao(t, bao, bao.URL, "")

@@ -19,14 +19,15 @@ func (c *Cache) storeLocked(it *item) {
 		c.stats.Evictions++
 	}
 	it.refs.Add(1)
+	at := it.key.place()
 	c.lru.Add(it.key, it)
 	c.bytes += it.cost
-	head := c.paths[it.key.Path]
+	head := c.places[at]
 	it.next = head
 	if head != nil {
 		head.prev = it
 	}
-	c.paths[it.key.Path] = it
+	c.places[at] = it
 	c.enqueueLocked(it)
 }
 
@@ -35,6 +36,7 @@ func (c *Cache) removeLocked(it *item) {
 	c.lru.Remove(it.key)
 	c.dequeueLocked(it)
 	c.bytes -= it.cost
+	at := it.key.place()
 	if it.next != nil {
 		it.next.prev = it.prev
 	}
@@ -42,9 +44,9 @@ func (c *Cache) removeLocked(it *item) {
 	case it.prev != nil:
 		it.prev.next = it.next
 	case it.next != nil:
-		c.paths[it.key.Path] = it.next
+		c.places[at] = it.next
 	default:
-		delete(c.paths, it.key.Path)
+		delete(c.places, at)
 	}
 	it.prev, it.next = nil, c.dead
 	c.dead = it

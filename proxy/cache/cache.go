@@ -1,7 +1,8 @@
 // Package cache keeps secrets that were read from upstreams, so that most requests need no upstream. Its laws:
 //
 //   - A value is shared, the right to it is not: the cache knows nothing of callers and is asked only after a decision.
-//   - A key carries its mount. Two mounts on one upstream object never share an entry.
+//   - A key carries its mount. Two mounts on one upstream object never share an entry. All paths that a mount makes of the
+//     fields of one object do.
 //   - Nothing is served at or past its hard TTL, except that while its upstream fails it is served up to the stale bound;
 //     that renews nothing. Where the upstream itself says that there is no such secret, or denies it to us, what is held
 //     leaves at once. Age is the larger of what the wall clock and the monotonic clock say
@@ -103,9 +104,9 @@ type Cache struct {
 	// unlocking, when another goroutine may already be wiping it; here a reader's reference is taken under the lock
 	// that found the entry. It also counts entries only, and does not call back on replacement.
 	lru        *simplelru.LRU[Key, *item]
-	paths      map[secret.Path]*item           // heads of the chains of entries with one path
-	flights    map[secret.Path]map[Key]*flight // reads that later callers may join
-	negative   *simplelru.LRU[secret.Path, []absence]
+	places     map[place]*item           // heads of the chains of entries that are seen at one place
+	flights    map[place]map[Key]*flight // reads that later callers may join
+	negative   *simplelru.LRU[place, []absence]
 	queues     map[time.Duration]*queue // of entries, by TTL.keep
 	refreshing int                      // background flights
 	orphans    int                      // flights whose waiters have left
@@ -126,11 +127,11 @@ func New(cfg Config) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	n, err := simplelru.NewLRU[secret.Path, []absence](max(1, cfg.Entries/negativeShare), nil)
+	n, err := simplelru.NewLRU[place, []absence](max(1, cfg.Entries/negativeShare), nil)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	c := &Cache{cfg: cfg, lru: l, negative: n, queues: map[time.Duration]*queue{}, paths: map[secret.Path]*item{}, flights: map[secret.Path]map[Key]*flight{}}
+	c := &Cache{cfg: cfg, lru: l, negative: n, queues: map[time.Duration]*queue{}, places: map[place]*item{}, flights: map[place]map[Key]*flight{}}
 	c.clock = clock{wall: cfg.Wall, mono: cfg.Mono}
 	c.clock.observe()
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -148,7 +148,7 @@ func TestMountsNeverShare(t *testing.T) {
 	c := open(t, cache.Config{})
 	a := key(t, "shared/name")
 	keys := []cache.Key{a, a, a, a, a}
-	keys[1].Mount, keys[2].Version, keys[3].Field, keys[4].Name = "other", "2", "password", "elsewhere"
+	keys[1].Mount, keys[2].Version, keys[3].Fields, keys[4].Name = "other", "2", true, "elsewhere"
 	for range 2 {
 		for i, k := range keys {
 			if n, _, _ := get(t, c, k, u); n != uint64(i+1) {

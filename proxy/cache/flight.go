@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxRefreshing = 64          // background reads at one time; entries past soft that find no room try on the next hit
-	maxOrphans    = 64          // reads at one time that go on although all who waited have left
-	refreshPause  = time.Second // after a failed refresh of an entry
+	maxRefreshing = 64               // background reads at one time; entries past soft that find no room try on the next hit
+	maxOrphans    = 64               // reads at one time that go on although all who waited have left
+	refreshPause  = time.Second      // after a failed refresh of an entry
+	failingFor    = 10 * time.Second // after a failed refresh of an entry it is served stale while the next is under way
 
 	// staleMargin is how long before its deadline a caller stops waiting for a read when there is an entry to fall back
 	// on: what remains is for the record and the answer.
@@ -52,7 +53,7 @@ func (c *Cache) wantsRefreshLocked(it *item, age time.Duration, ttl TTL, now ins
 
 // refreshLocked starts a background read of k unless one is under way already or too many others are.
 func (c *Cache) refreshLocked(k Key, ttl TTL, now instant, load Load) {
-	if c.flights[k.Path][k] != nil || c.refreshing >= maxRefreshing || c.closed {
+	if c.flights[k.place()][k] != nil || c.refreshing >= maxRefreshing || c.closed {
 		return
 	}
 	c.refreshing++
@@ -67,7 +68,7 @@ func (c *Cache) joinLocked(ctx context.Context, k Key, ttl TTL, now instant, loa
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("before the upstream read: %w", err)
 	}
-	f := c.flights[k.Path][k]
+	f := c.flights[k.place()][k]
 	if f == nil {
 		f = c.startLocked(k, ttl, now, load)
 	}
@@ -80,10 +81,11 @@ func (c *Cache) startLocked(k Key, ttl TTL, now instant, load Load) *flight {
 	k = k.own()
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LoadTimeout)
 	f := &flight{key: k, load: load, cancel: cancel, start: now, epoch: c.clock.epoch, ttl: ttl, done: make(chan struct{})}
-	if c.flights[k.Path] == nil {
-		c.flights[k.Path] = map[Key]*flight{}
+	at := k.place()
+	if c.flights[at] == nil {
+		c.flights[at] = map[Key]*flight{}
 	}
-	c.flights[k.Path][k] = f
+	c.flights[at][k] = f
 	c.stats.Loads++
 	c.wg.Go(func() { c.fly(ctx, f) })
 	return f
@@ -251,10 +253,11 @@ func (c *Cache) detachLocked(f *flight) {
 		return
 	}
 	f.detached = true
-	m := c.flights[f.key.Path]
+	at := f.key.place()
+	m := c.flights[at]
 	delete(m, f.key)
 	if len(m) == 0 {
-		delete(c.flights, f.key.Path)
+		delete(c.flights, at)
 	}
 }
 

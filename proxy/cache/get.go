@@ -11,12 +11,13 @@ import (
 // Before the soft TTL the entry is served. Between soft and hard it is served and refreshed: in the background, unless
 // Config.RefreshInline; a failed refresh leaves it, and is not tried again for a second. From the hard TTL on, and
 // without an entry, Get waits for an upstream read. If that fails, or has not ended shortly before ctx's deadline, an
-// entry within the stale bound is served; else the read's error is returned. Of a secret that the upstream has said not
+// entry within the stale bound is served; else the read's error is returned. For ten seconds after a read has failed so, the
+// entry is served at once and the next read is made in the background, unless Config.RefreshInline. Of a secret that the upstream has said not
 // to exist, a NegativeError is returned while ttl lets it be remembered. ctx bounds this caller's waiting only: a read
 // goes on to its end, also, up to a number of such reads, when nobody waits for it any more. With Config.RefreshInline it
 // goes on while anyone waits.
 func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, error) {
-	if k.Path.IsZero() {
+	if k.Path.IsZero() && !k.Fields {
 		return Handle{}, ErrInvalidKey
 	}
 	c.mu.Lock()
@@ -24,7 +25,7 @@ func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, err
 	it, age := c.findLocked(k, ttl, now)
 	if it != nil {
 		refresh := c.wantsRefreshLocked(it, age, ttl, now)
-		if !refresh || !c.waits(age, ttl) {
+		if !refresh || !c.waitsLocked(it, age, ttl, now) {
 			if refresh {
 				c.refreshLocked(k, ttl, now, load)
 			}
@@ -51,10 +52,22 @@ func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, err
 	return h, err
 }
 
-// waits reports whether a refresh of an entry of that age has to end before anything is served.
-func (c *Cache) waits(age time.Duration, ttl TTL) bool { return age >= ttl.Hard || c.cfg.RefreshInline }
+// waitsLocked reports whether a refresh of an entry of that age has to end before anything is served. Past its hard TTL it
+// has, unless the last one failed: who waits for an upstream that is silent waits for nothing, and each caller anew.
+func (c *Cache) waitsLocked(it *item, age time.Duration, ttl TTL, now instant) bool {
+	return c.cfg.RefreshInline || age >= ttl.Hard && !c.failingLocked(it, now)
+}
 
-// findLocked returns the entry of k that may still be served, and its age. One past its last bound leaves the cache.
+// failingLocked reports whether a refresh of the entry failed a short while ago: before now, or before the one began that
+// is under way, so that nobody waits for the last part of that either.
+func (c *Cache) failingLocked(it *item, now instant) bool {
+	if f := c.flights[it.key.place()][it.key]; f != nil {
+		now = f.start
+	}
+	return it.failed != (instant{}) && it.failed.since(now) < failingFor
+}
+
+// findLocked returns the entry of k that this caller may still be served, and its age. One that nobody may leaves the cache.
 func (c *Cache) findLocked(k Key, ttl TTL, now instant) (*item, time.Duration) {
 	it, ok := c.lru.Get(k)
 	if !ok {
@@ -63,6 +76,9 @@ func (c *Cache) findLocked(k Key, ttl TTL, now instant) (*item, time.Duration) {
 	age := it.age(now)
 	if age >= ttl.keep() {
 		c.removeLocked(it)
+		return nil, 0
+	}
+	if age >= ttl.serve() {
 		return nil, 0
 	}
 	return it, age

@@ -8,10 +8,10 @@ func (c *Cache) Has(k Key, ttl TTL) bool {
 	defer c.unlock()
 	now := c.clock.observe()
 	if it, ok := c.lru.Peek(k); ok {
-		if age := it.age(now); age < ttl.keep() {
-			return !c.wantsRefreshLocked(it, age, ttl, now) || !c.waits(age, ttl)
+		if age := it.age(now); age < ttl.serve() {
+			return !c.wantsRefreshLocked(it, age, ttl, now) || !c.waitsLocked(it, age, ttl, now)
 		}
 	}
-	known, _ := c.negative.Peek(k.Path)
+	known, _ := c.negative.Peek(k.place())
 	return c.absenceLocked(known, k, ttl, now) != nil
 }

@@ -13,8 +13,8 @@ import (
 type Key struct {
 	Mount   string         // the mount's name in the configuration; "" is the root mount's
 	Name    string         // the object's name in the upstream
-	Field   string         // how fields are laid out; "" for the whole object
 	Path    secret.Path    // the path callers ask for, which invalidations match
+	Fields  bool           // callers ask for the paths one segment below Path instead, of which each is a field of the object
 	Version secret.Version // the selector, as asked
 }
 
@@ -23,7 +23,7 @@ type Key struct {
 func (k Key) own() Key {
 	path := k.Path.String()
 	within := strings.HasSuffix(k.Name, path)
-	all := k.Mount + string(k.Version) + k.Field + k.Name
+	all := k.Mount + string(k.Version) + k.Name
 	if !within {
 		all += path
 	}
@@ -31,21 +31,38 @@ func (k Key) own() Key {
 		part, all = all[:n], all[n:]
 		return part
 	}
-	k.Mount, k.Version, k.Field = cut(len(k.Mount)), secret.Version(cut(len(k.Version))), cut(len(k.Field))
+	k.Mount, k.Version = cut(len(k.Mount)), secret.Version(cut(len(k.Version)))
 	if within {
 		path = all[len(all)-len(path):]
 	} else {
 		path = all[len(k.Name):]
 	}
 	k.Name = cut(len(k.Name))
-	if p, err := secret.ParsePath(path); err == nil { // a non-zero Path is valid
+	if p, err := secret.ParsePath(path); err == nil { // a Path is valid, or zero and has nothing to copy
 		k.Path = p
 	}
 	return k
 }
 
 func (k Key) size() int {
-	return len(k.Mount) + len(k.Name) + len(k.Field) + len(k.Path.String()) + len(k.Version)
+	return len(k.Mount) + len(k.Name) + len(k.Path.String()) + len(k.Version)
+}
+
+// place is where callers see what a key names, which is how an invalidation finds it.
+type place struct {
+	path   secret.Path
+	fields bool
+}
+
+func (k Key) place() place { return place{k.Path, k.Fields} }
+
+// matches reports whether p matches a path that is seen here. Of an object whose fields are paths one is enough: its
+// fields are one value, of which no part is known to hold when another does not.
+func (at place) matches(p secret.Pattern) bool {
+	if at.fields {
+		return p.MatchJustBelow(at.path)
+	}
+	return p.Match(at.path)
 }
 
 // TTL bounds the age of what Get may serve, counted from the start of the upstream read. Hard at or below zero serves
@@ -55,6 +72,9 @@ type TTL struct {
 	Soft, Hard time.Duration
 	// Stale is the age up to which an entry past Hard is served while its upstream fails. Up to Hard it adds nothing.
 	Stale time.Duration
+	// Keep is the age up to which an entry stays although this caller is not served it: others may be, of whose paths it
+	// is the value too. Up to Hard and Stale it adds nothing.
+	Keep time.Duration
 	// Negative is how long it is remembered, more or less a random half, that there is no such secret; 0 never.
 	Negative time.Duration
 }
@@ -64,8 +84,11 @@ func (t TTL) keep() time.Duration {
 	if t.Hard <= 0 {
 		return 0
 	}
-	return max(t.Hard, t.Stale)
+	return max(t.serve(), t.Keep)
 }
+
+// serve is how old an entry may get that this caller is served.
+func (t TTL) serve() time.Duration { return max(t.Hard, t.Stale) }
 
 // Load reads the secret of k from its upstream. It must honour ctx, which is that of the read, not of any caller, and
 // carries a deadline; the secret it returns becomes the cache's. It gets the key so that one function serves every

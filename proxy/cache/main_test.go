@@ -109,7 +109,7 @@ func wiped(s *secret.Secret) bool {
 
 func keyID(k cache.Key) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s", k.Mount, k.Name, k.Field, k.Path, k.Version)
+	fmt.Fprintf(h, "%s\x00%s\x00%t\x00%s\x00%s", k.Mount, k.Name, k.Fields, k.Path, k.Version)
 	return h.Sum64()
 }
 

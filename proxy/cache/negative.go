@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	negativeShare  = 10 // absences are remembered for a tenth as many paths as there may be entries
-	absencesOfPath = 4  // most selectors of one path that are remembered as absent
+	negativeShare  = 10 // absences are remembered for a tenth as many places as there may be entries
+	absencesOfPath = 4  // most selectors of one place that are remembered as absent
 )
 
 // NegativeError is the answer for a secret that its upstream said, Age ago, not to exist. It wraps secret.ErrNotFound.
@@ -45,17 +45,17 @@ func (c *Cache) absentLocked(f *flight, now instant) {
 	if !c.validLocked(&a, now) {
 		return
 	}
-	known, _ := c.negative.Peek(f.key.Path)
+	known, _ := c.negative.Peek(f.key.place())
 	known = slices.DeleteFunc(known, func(old absence) bool { return old.key == f.key || !c.validLocked(&old, now) })
 	if len(known) == absencesOfPath {
 		known = slices.Delete(known, 0, 1)
 	}
-	c.negative.Add(f.key.Path, append(known, a))
+	c.negative.Add(f.key.place(), append(known, a))
 }
 
 // knownAbsentLocked is the answer for k without a read, nil where a read is needed.
 func (c *Cache) knownAbsentLocked(k Key, ttl TTL, now instant) error {
-	known, _ := c.negative.Get(k.Path)
+	known, _ := c.negative.Get(k.place())
 	a := c.absenceLocked(known, k, ttl, now)
 	if a == nil {
 		return nil
@@ -64,7 +64,7 @@ func (c *Cache) knownAbsentLocked(k Key, ttl TTL, now instant) error {
 	return &NegativeError{Age: a.read.since(now)}
 }
 
-// absenceLocked finds k among what is known of its path, nil where a read is needed.
+// absenceLocked finds k among what is known of its place, nil where a read is needed.
 func (c *Cache) absenceLocked(known []absence, k Key, ttl TTL, now instant) *absence {
 	if ttl.Negative <= 0 || c.closed {
 		return nil
@@ -79,14 +79,14 @@ func (c *Cache) absenceLocked(known []absence, k Key, ttl TTL, now instant) *abs
 
 // presentLocked forgets that k was absent: it has been read.
 func (c *Cache) presentLocked(k Key) {
-	known, ok := c.negative.Peek(k.Path)
+	known, ok := c.negative.Peek(k.place())
 	if !ok {
 		return
 	}
 	known = slices.DeleteFunc(known, func(a absence) bool { return a.key == k })
 	if len(known) == 0 {
-		c.negative.Remove(k.Path)
+		c.negative.Remove(k.place())
 		return
 	}
-	c.negative.Add(k.Path, known)
+	c.negative.Add(k.place(), known)
 }

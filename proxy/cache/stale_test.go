@@ -222,6 +222,55 @@ func TestStaleBeforeTheDeadline(t *testing.T) {
 	})
 }
 
+// Of those who ask of an upstream that is silent the first waits, and after it has failed nobody does: the upstream is
+// asked behind their backs, until it is heard. Where background work freezes it is asked in their time.
+func TestSilentUpstreamIsWaitedForOnce(t *testing.T) {
+	for name, inline := range map[string]bool{"behind": false, "inline": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u := &upstream{}
+				c := open(t, cache.Config{RefreshInline: inline})
+				k := key(t, "a")
+				warm(t, c, k, staleTTL, u)
+				time.Sleep(staleTTL.Hard)
+				u.before = func(ctx context.Context) { <-ctx.Done() }
+				ask := func() time.Duration {
+					start := time.Now()
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					h, err := c.Get(ctx, k, staleTTL, u.load)
+					if err != nil || h.State() != cache.Stale {
+						t.Fatalf("%s, %v; want stale", h.State(), err)
+					}
+					h.Release()
+					return time.Since(start)
+				}
+				if d := ask(); d != 9800*time.Millisecond {
+					t.Errorf("the first waited %v", d)
+				}
+				time.Sleep(200 * time.Millisecond)
+				before := c.Stats().Loads
+				for i := range 40 {
+					time.Sleep(time.Second)
+					if d := ask(); d != 0 && !inline || d == 0 && inline {
+						t.Fatalf("%d: waited %v", i, d)
+					}
+					if inline {
+						return
+					}
+				}
+				if n := c.Stats().Loads - before; n != 4 {
+					t.Errorf("%d reads in 40 s, want 4 of ten seconds", n)
+				}
+				time.Sleep(30 * time.Second) // the last failure is long past
+				if d := ask(); d != 9800*time.Millisecond {
+					t.Errorf("half a minute later: waited %v", d)
+				}
+			})
+		})
+	}
+}
+
 // A frozen process does not take the failure before the frost for one of a moment ago.
 func TestThawAsksAgain(t *testing.T) {
 	clk, u := newClocks(), &upstream{}

@@ -95,6 +95,9 @@ func (p Path) Rel(prefix Path) string {
 // Parent is p without its last segment: the zero Path for one of a single segment, and for itself.
 func (p Path) Parent() Path { return Path{p.s[:max(strings.LastIndexByte(p.s, '/'), 0)]} }
 
+// Name is the last segment of p.
+func (p Path) Name() string { return p.s[strings.LastIndexByte(p.s, '/')+1:] }
+
 // Segments counts the segments of p.
 func (p Path) Segments() int {
 	if p.s == "" {

@@ -35,6 +35,14 @@ func Below(p Path) (Pattern, error) {
 	return ParsePattern(p.s + "/**")
 }
 
+// JustBelow returns the pattern that matches every path one segment below p. It fails only where there is none.
+func JustBelow(p Path) (Pattern, error) {
+	if p.IsZero() {
+		return Pattern{"*"}, nil
+	}
+	return ParsePattern(p.s + "/*")
+}
+
 func parsePattern(s string, config bool) (Pattern, error) {
 	if len(s) > MaxPathBytes {
 		return Pattern{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrInvalidPattern, len(s), MaxPathBytes)
@@ -120,6 +128,36 @@ func matchFrom(pat, path string) bool {
 		}
 		pat, path = prest, rest
 	}
+}
+
+// MatchJustBelow reports whether p can match a path one segment below path. It does not count against the limits of a
+// path, as CanMatchUnder does not.
+func (p Pattern) MatchJustBelow(path Path) bool {
+	tail, ok := strings.CutPrefix(p.s, "**/")
+	if !ok {
+		return p.s != "" && matchJustBelow(p.s, path.s)
+	}
+	// As in Match: a leading "**" takes one or more segments, here of path.
+	for rest := path.s; rest != ""; {
+		_, rest, _ = strings.Cut(rest, "/")
+		if matchJustBelow(tail, rest) {
+			return true
+		}
+	}
+	return false
+}
+
+func matchJustBelow(pat, path string) bool {
+	for pat != "**" && path != "" {
+		pseg, prest, more := strings.Cut(pat, "/")
+		var seg string
+		seg, path, _ = strings.Cut(path, "/")
+		if !more || !matchSegment(pseg, seg) {
+			return false
+		}
+		pat = prest
+	}
+	return !strings.Contains(pat, "/") // one segment, which some name matches
 }
 
 func matchSegment(pat, seg string) bool {

@@ -68,6 +68,35 @@ func refMatch(pat, path []string) bool {
 	return refMatch(pat[1:], path[1:])
 }
 
+// What p can match just below a path is what it matches of the paths there, of which these segments are examples enough:
+// one for each pattern segment.
+func TestMatchJustBelowAgreesWithMatch(t *testing.T) {
+	parents := append([]secret.Path{{}}, parseAll(t, enumerate(3))...)
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPattern(t, "p", true)
+		for _, parent := range parents {
+			want := false
+			for _, name := range []string{"a", "b", "ab", ".a", "zz"} {
+				child, err := parent.Join(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = want || p.Match(child)
+				if child.Parent() != parent || child.Name() != name {
+					t.Fatalf("%q is %q below %q", child, child.Name(), child.Parent())
+				}
+				just, err := secret.JustBelow(parent)
+				if err != nil || !just.Match(child) || just.Match(parent) || !just.MatchJustBelow(parent) {
+					t.Fatalf("just below %q is %q, %v", parent, just, err)
+				}
+			}
+			if got := p.MatchJustBelow(parent); got != want {
+				t.Fatalf("%q matches just below %q = %v, want %v", p, parent, got, want)
+			}
+		}
+	})
+}
+
 func TestMatchAgreesWithItsDefinition(t *testing.T) {
 	paths := parseAll(t, allPaths)
 	rapid.Check(t, func(t *rapid.T) {

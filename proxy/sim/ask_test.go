@@ -55,6 +55,9 @@ func (w *world) place(path string) (*mountAt, string) {
 	if !ok {
 		return nil, ""
 	}
+	if m.fields {
+		rest = rest[:max(strings.LastIndexByte(rest, '/'), 0)]
+	}
 	return &m, m.at + "/" + rest
 }
 

@@ -74,7 +74,7 @@ func (p *planner) setup() setup {
 		entries: pick(p, 3, 5, 30), bytes: pick(p, int64(3000), 8000, 1<<20), rotate: pick(p, 0, 0, 4000),
 		inline: p.one(5), guarded: p.one(2), spread: p.Float64(),
 	}
-	for _, m := range []mountAt{{name: "one", at: "a"}, {name: "two", at: "a"}, {name: "three", at: "b"}} {
+	for _, m := range []mountAt{{name: "one", at: "a"}, {name: "two", at: "a"}, {name: "three", at: "b"}, {name: "env", at: "a", fields: true}} {
 		m.ttl = cache.TTL{Soft: pick(p, 10*time.Second, time.Minute), Hard: pick(p, time.Minute, 5*time.Minute)}
 		m.ttl.Stale = pick(p, 0, 10*time.Minute, time.Hour)
 		m.ttl.Negative = pick(p, 0, 10*time.Second, time.Minute)
@@ -85,7 +85,12 @@ func (p *planner) setup() setup {
 }
 
 func (p *planner) path() string {
-	return pick(p, "one", "one", "two", "three") + "/" + pick(p, "k0", "k0", "k0", "k1", "k1", "k2", "none")
+	mount := pick(p, "one", "one", "two", "three", "env", "env")
+	path := mount + "/" + pick(p, "k0", "k0", "k0", "k1", "k1", "k2", "none")
+	if mount == "env" {
+		path += "/" + pick(p, "p", "p", "u", "u", "none")
+	}
+	return path
 }
 
 // who is alice mostly: she may everything, and tells most about what is served.
@@ -185,7 +190,7 @@ func (p *planner) burst() step {
 	type act func(w *world)
 	var acts []act
 	for range 3 + p.IntN(5) {
-		who, path, payload := p.who(), pick(p, "one/k0", "one/k0", "two/k0", p.path()), p.payload()
+		who, path, payload := p.who(), pick(p, "one/k0", "one/k0", "two/k0", "env/k0/u", p.path()), p.payload()
 		switch p.IntN(8) {
 		case 0:
 			acts = append(acts, func(w *world) { w.write(w.who[who], path, payload) })
@@ -221,7 +226,7 @@ func (w *world) slowly(d time.Duration) {
 	}
 }
 
-// herd is many callers who want the same secret: I5.
+// herd is many callers who want the same secret, or fields of one object: I5.
 func (p *planner) herd() step {
 	path, n := p.path(), 3+p.IntN(6)
 	return step{fmt.Sprintf("%d callers read %s at once", n, path), func(w *world) {
@@ -236,7 +241,13 @@ func (p *planner) herd() step {
 		}
 		w.mu.Unlock()
 		from := w.clock.now()
-		w.crowd(n, func(int) { w.read(w.ctx, w.who["alice"], path, secret.Current) })
+		w.crowd(n, func(i int) {
+			path := path
+			if m.fields {
+				path = path[:strings.LastIndexByte(path, '/')+1] + fieldNames[i%len(fieldNames)]
+			}
+			w.read(w.ctx, w.who["alice"], path, secret.Current)
+		})
 		if got := w.vault.readsSince(m.name, name, from); healthy && got > 1 {
 			w.violated("I5", "%d reads of the upstream for %d callers of %s", got, n, path)
 		}
@@ -256,6 +267,9 @@ func (w *world) rotateSecret(name, payload string, tell bool) {
 	}
 	for _, m := range w.setup.mounts {
 		if rest, ok := strings.CutPrefix(name, m.at+"/"); ok {
+			if m.fields {
+				rest += "/u" // one of them tells of all
+			}
 			w.fact(state.Invalidation, m.name+"/"+rest)
 		}
 	}
@@ -275,7 +289,7 @@ func (p *planner) revoke() step {
 	if p.one(2) {
 		return step{"others lift all revocations", func(w *world) { w.lift() }}
 	}
-	subject := pick(p, "subject:"+who, "token", "secret:one/k0", "secret:two/**")
+	subject := pick(p, "subject:"+who, "token", "secret:one/k0", "secret:two/**", "secret:env/k0/p")
 	return step{fmt.Sprintf("others revoke %s (%s)", subject, who), func(w *world) { w.revokeSubject(subject, who) }}
 }
 
@@ -370,7 +384,7 @@ func (p *planner) mintStep() step {
 }
 
 func (p *planner) reload() step {
-	r := &ruling{deny: map[string]string{}, broken: p.one(8), restricted: pick(p, "", "", "one", "two")}
+	r := &ruling{deny: map[string]string{}, broken: p.one(8), restricted: pick(p, "", "", "one", "two", "env/k0/p")}
 	if p.one(2) {
 		r.deny[pick(p, "alice", "bob", "carol")] = pick(p, "one", "two", "one/k0")
 	}

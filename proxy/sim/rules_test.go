@@ -39,11 +39,12 @@ func (r *ruling) labels() []proxy.LabelRule {
 	if r.restricted == "" {
 		return nil
 	}
-	p, err := secret.ParseConfigPattern(r.restricted + "/**")
+	below, err := secret.Below(mustPath(r.restricted))
 	if err != nil {
 		panic(err)
 	}
-	return []proxy.LabelRule{{Match: p, Set: []policy.Pair{{Name: "classification", Value: "restricted"}}}}
+	set := []policy.Pair{{Name: "classification", Value: "restricted"}}
+	return []proxy.LabelRule{{Match: below, Set: set}, {Match: secret.Exactly(mustPath(r.restricted)), Set: set}}
 }
 
 // judge is the policy of one ruling. It remembers what it was asked.

@@ -76,6 +76,9 @@ func (v *view) begin(ctx context.Context, f fault) error {
 	if v.plug.out() {
 		return fmt.Errorf("%w: %w", secret.ErrUnavailable, errKilled)
 	}
+	if f.kind != fine && f.kind != slow {
+		v.world.model.upstreamFailed() // a change too: the guard keeps reads back for it. One that hangs fails from now on
+	}
 	switch f.kind {
 	case fails:
 		return fmt.Errorf("%w: connection refused", secret.ErrUnavailable)
@@ -159,10 +162,16 @@ func (v *view) pickLocked(name string, sel secret.Version) (*secret.Secret, int)
 			return nil, 0 // deleted since
 		}
 	}
-	return &secret.Secret{
-		Value:   secret.NewValue([]byte(valueOf(name, n, all[n-1].payload, v.mount))),
-		Version: secret.Version(strconv.Itoa(n)), CreatedAt: time.Unix(int64(n), 0).UTC(),
-	}, n
+	s := &secret.Secret{Version: secret.Version(strconv.Itoa(n)), CreatedAt: time.Unix(int64(n), 0).UTC()}
+	value := func() secret.Value { return secret.NewValue([]byte(valueOf(name, n, all[n-1].payload, v.mount))) }
+	if !v.world.mounts[v.mount].fields {
+		s.Value = value()
+		return s, n
+	}
+	for _, name := range fieldNames {
+		s.Fields = append(s.Fields, secret.Field{Name: name, Value: value()})
+	}
+	return s, n
 }
 
 // commit makes a new version, and says whether there was one before. It is how everybody changes the vault, the node and
@@ -236,12 +245,26 @@ func (v *vault) alive() (n, size int) {
 	defer v.mu.Unlock()
 	kept := v.given[:0]
 	for _, s := range v.given {
-		if b := s.Value.Reveal(); b[0] != 0 {
-			n, size, kept = n+1, size+len(b), append(kept, s)
+		if held := heldBytes(s); held > 0 {
+			n, size, kept = n+1, size+held, append(kept, s)
 		}
 	}
 	v.given = kept
 	return n, size
+}
+
+// heldBytes counts those of a secret that are not wiped, by whole values.
+func heldBytes(s *secret.Secret) (n int) {
+	values := []secret.Value{s.Value}
+	for _, f := range s.Fields {
+		values = append(values, f.Value)
+	}
+	for _, v := range values {
+		if b := v.Reveal(); len(b) > 0 && b[0] != 0 {
+			n += len(b)
+		}
+	}
+	return n
 }
 
 // change runs one change through the node: do commits it.

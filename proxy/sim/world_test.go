@@ -58,8 +58,19 @@ type caller struct {
 // mountAt is one mount of the node.
 type mountAt struct {
 	name, at string
+	fields   bool // of the layout Fields: its paths end with one of fieldNames
 	ttl      cache.TTL
 	mode     proxy.Freshness
+}
+
+// fieldNames are those that every object has which is read through a mount of fields. All hold its value.
+var fieldNames = []string{"p", "u"}
+
+func (m *mountAt) layout() proxy.Layout {
+	if m.fields {
+		return proxy.Fields
+	}
+	return proxy.Objects
 }
 
 // world is one node and all that it depends on. What is not in life outlives the process.
@@ -188,7 +199,7 @@ func (w *world) boot() error {
 	for _, m := range w.setup.mounts {
 		c.Mounts = append(c.Mounts, proxy.Mount{
 			Path: mustPath(m.name), Upstream: &view{w.vault, l.plug, m.name}, UpstreamName: "vault", At: m.at, TTL: m.ttl,
-			Freshness: m.mode, Guard: g,
+			Freshness: m.mode, Guard: g, Layout: m.layout(),
 		})
 	}
 	if l.Proxy, err = proxy.New(c); err != nil {
