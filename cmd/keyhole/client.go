@@ -57,11 +57,29 @@ func (c *client) do(ctx context.Context, method, target string, body []byte) (in
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	req.Header.Set("User-Agent", "keyhole-cli/"+version())
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	status, answer, err := c.send(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	if status >= 300 {
+		var e api.ErrorBody
+		if json.Unmarshal(answer, &e) != nil || e.Error.Code == "" {
+			e.Error = api.Error{Code: "unknown", Message: fmt.Sprintf("%s answered %d %s, and not as a Keyhole server does", c.base, status, http.StatusText(status))}
+		}
+		return status, nil, refused(status, e.Error)
+	}
+	return status, answer, nil
+}
+
+// send sends a request with the client's token, if it has one, and reads the whole answer, whatever it is.
+func (c *client) send(req *http.Request) (int, []byte, error) {
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	req.Header.Set("User-Agent", "keyhole-cli/"+version())
 	resp, err := c.http.Do(req)
 	if err != nil {
 		var ue *url.Error
@@ -78,13 +96,6 @@ func (c *client) do(ctx context.Context, method, target string, body []byte) (in
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
 	if err != nil || len(answer) > maxAnswerBytes {
 		return 0, nil, &failure{code: exitUnavailable, err: fmt.Errorf("reading the answer of %s failed or it is too large", c.base)}
-	}
-	if resp.StatusCode >= 300 {
-		var e api.ErrorBody
-		if json.Unmarshal(answer, &e) != nil || e.Error.Code == "" {
-			e.Error = api.Error{Code: "unknown", Message: fmt.Sprintf("%s answered %s, and not as a Keyhole server does", c.base, resp.Status)}
-		}
-		return resp.StatusCode, nil, refused(resp.StatusCode, e.Error)
 	}
 	return resp.StatusCode, answer, nil
 }

@@ -22,7 +22,7 @@ import (
 const publishTimeout = 15 * time.Second
 
 func keyCommand() *cobra.Command {
-	return group("key", "Rotate the key that signs tokens", keyRotateCommand())
+	return group("key", "Make keys of clients, and rotate the key that signs tokens", keyNewCommand(), keyRotateCommand())
 }
 
 func keyRotateCommand() *cobra.Command {

@@ -16,6 +16,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -28,6 +29,7 @@ type target struct {
 	config string
 	url    string
 	token  string
+	key    *identity.ClientKey // that gets a token at the URL where none is given; may be nil
 	tls    tlsFlags
 }
 
@@ -39,12 +41,12 @@ func (t *target) operatorFlags(cmd *cobra.Command) {
 func (t *target) flags(cmd *cobra.Command) {
 	t.operatorFlags(cmd)
 	cmd.Flags().StringVar(&t.url, "url", "", "URL of a Keyhole server (KEYHOLE_URL)")
-	cmd.Flags().StringVar(&t.token, "token", "", "token to send to it (KEYHOLE_TOKEN)")
+	cmd.Flags().StringVar(&t.token, "token", "", "token to send to it (KEYHOLE_TOKEN, or one that KEYHOLE_KEY gets)")
 	t.tls.add(cmd)
 }
 
 // resolve settles which of the ways is meant. A way given as a flag wins over the environment.
-func (t *target) resolve() error {
+func (t *target) resolve() (err error) {
 	given := 0
 	for _, v := range []string{t.dir, t.config, t.url} {
 		if v != "" {
@@ -65,9 +67,12 @@ func (t *target) resolve() error {
 			t.token = os.Getenv("KEYHOLE_TOKEN")
 		}
 		if t.token == "" {
-			return usage("no token for %s; set KEYHOLE_TOKEN or use --token", t.url)
+			t.key, err = clientKey()
 		}
-		return nil
+		if err == nil && t.token == "" && t.key == nil {
+			err = usage("no token for %s; set KEYHOLE_TOKEN or KEYHOLE_KEY, or use --token", t.url)
+		}
+		return err
 	}
 	if t.token != "" {
 		return usage("--token goes with --url; a directory has its own key")
@@ -100,14 +105,18 @@ func (t *target) load() (*config.Config, error) {
 	return c, err
 }
 
-// client connects to the target. scopes are what a token of the directory's own key must permit; at a URL the caller's
-// token decides. The client must be closed.
+// client connects to the target. scopes are what a token of the directory's own key, or one that the caller's key gets,
+// must permit; at a URL the caller's token decides. The client must be closed.
 func (t *target) client(ctx context.Context, scopes string) (*client, error) {
 	if err := t.resolve(); err != nil {
 		return nil, err
 	}
 	if t.url != "" {
-		return t.remote()
+		c, err := t.remote()
+		if err == nil && t.key != nil {
+			err = c.grant(ctx, t.key, scopes)
+		}
+		return c, err
 	}
 	c, err := t.load()
 	if err != nil {

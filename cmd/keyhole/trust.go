@@ -16,7 +16,7 @@ import (
 )
 
 func trustCommand() *cobra.Command {
-	return group("trust", "Work with trust rules", trustTestCommand())
+	return group("trust", "Work with trust rules", trustTestCommand(), trustAddKeyCommand())
 }
 
 func trustTestCommand() *cobra.Command {

@@ -90,6 +90,7 @@ const (
 	ActionRevocations   = "revocations"          // a listing of them
 	ActionLift          = "lift"                 // Decision.Reason says which revocation; that of a revoke says what and why
 	ActionKeyRotate     = "key_rotate"           // of the key that signs tokens
+	ActionTrustKey      = "trust_add_key"        // of a client: Decision.Reason says which, and for which rule
 	ActionBackup        = "vault_backup"         // the vault's file, as it is: encrypted
 	ActionRestore       = "vault_restore"
 	ActionRekey         = "vault_rekey"

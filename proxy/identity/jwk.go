@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"fmt"
 	"math/big"
 	"slices"
 
@@ -31,7 +32,7 @@ func parseJWK(n *strictjson.Node) (k key, usable bool, err error) {
 	}
 	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
 		if n.Get(private) != nil {
-			return key{}, false, badKeys("it is private or symmetric: replace it, for it has been published")
+			return key{}, false, fmt.Errorf("%w: %w", ErrInvalidKeySet, ErrPrivateKey)
 		}
 	}
 	var kty, alg string

@@ -16,11 +16,16 @@ import (
 const (
 	MaxKeys        = 64
 	MaxKeySetBytes = 256 << 10
+	maxKeyBytes    = 16 << 10
 )
 
-// ErrInvalidKeySet is wrapped by every error about keys and key sets: whoever publishes the set must fix it. A set that
-// was in use before stays in use.
-var ErrInvalidKeySet = errors.New("invalid key set")
+var (
+	// ErrInvalidKeySet is wrapped by every error about keys and key sets: whoever publishes the set must fix it. A set
+	// that was in use before stays in use.
+	ErrInvalidKeySet = errors.New("invalid key set")
+	// ErrPrivateKey is wrapped as well where a key is private or symmetric: it must be replaced.
+	ErrPrivateKey = errors.New("it is private or symmetric: replace it, for it has been published")
+)
 
 // KeySet is a set of public keys, each with a kid of its own. It never changes.
 type KeySet struct {
@@ -94,6 +99,28 @@ func ParseKeySet(data []byte) (*KeySet, error) {
 	return newKeySet(keys)
 }
 
+// ParsePublicKey reads one JWK as a set of its own. Without kid it gets its thumbprint. Errors are those of ParseKeySet, and
+// a key that cannot verify anything is one.
+func ParsePublicKey(data []byte) (*KeySet, error) {
+	n, err := strictjson.Parse(data, strictjson.Limits{Bytes: maxKeyBytes, Depth: 8, Nodes: 256})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidKeySet, err)
+	}
+	k, usable, err := parseJWK(n)
+	if err != nil {
+		return nil, err
+	}
+	if !usable {
+		return nil, badKeys("it is not meant for verifying EdDSA, ES256, ES384 or RS256")
+	}
+	if k.id == "" {
+		if k.id, err = Thumbprint(k.public); err != nil {
+			return nil, err
+		}
+	}
+	return newKeySet([]key{k})
+}
+
 func newKeySet(keys []key) (*KeySet, error) {
 	if len(keys) > MaxKeys {
 		return nil, badKeys("more than 64 keys")
@@ -141,6 +168,23 @@ func (s *KeySet) Len() int { return len(s.keys) }
 
 // Has reports whether the set has a key of this kid, whether or not its time is over.
 func (s *KeySet) Has(kid string) bool { return s.byID[kid] != nil }
+
+// Meets reports whether the sets share a kid, or a key under whatever kid.
+func (s *KeySet) Meets(o *KeySet) bool {
+	return slices.ContainsFunc(o.keys, func(k key) bool {
+		return s.Has(k.id) || slices.ContainsFunc(s.keys, func(mine key) bool { return mine.equal(&k) })
+	})
+}
+
+// Algorithms are those that some key of the set may be used with, sorted.
+func (s *KeySet) Algorithms() []string {
+	var out []string
+	for i := range s.keys {
+		out = append(out, s.keys[i].algorithm)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
 // KeyIDs returns the kid of every key, in the order of the set.
 func (s *KeySet) KeyIDs() []string {

@@ -83,9 +83,14 @@ func checkIssuer(iss string) string {
 	return ""
 }
 
+// IsClientID reports whether a client may have this name. It is the iss of assertions, and no platform's.
+func IsClientID(name string) bool {
+	return name != "" && len(name) <= maxClaimBytes && !strings.ContainsAny(name, ":/ ") && plain(name)
+}
+
 func (k *checker) checkIssuer() {
 	switch msg := checkIssuer(k.Issuer); {
-	case k.Assertion && (k.Issuer == "" || len(k.Issuer) > maxClaimBytes || strings.ContainsAny(k.Issuer, ":/ ") || !plain(k.Issuer)):
+	case k.Assertion && !IsClientID(k.Issuer):
 		k.fail(`want a client_id without ":", "/" and spaces: it is the iss of assertions, and must not be that of a platform`, "issuer")
 	case !k.Assertion && msg != "":
 		k.fail(msg, "issuer")
