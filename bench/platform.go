@@ -28,7 +28,7 @@ const (
 // by the last of many.
 func platformTokens(ctx context.Context, o options, r *report.Report) error {
 	key := oidcemu.NewKey("RS256", "platform-1")
-	all := signPlatformTokens(key)
+	all := signPlatformTokens(key, strangers)
 	one, err := platformVerifier(key, 1)
 	if err != nil {
 		return err
@@ -105,9 +105,9 @@ func platformVerifier(key *oidcemu.Key, rules int) (*identity.Verifier, error) {
 	return identity.New(identity.Config{Trust: set, Sources: map[string]identity.KeySource{platformIssuer: keys}, CacheEntries: remembered})
 }
 
-func signPlatformTokens(key *oidcemu.Key) []string {
+func signPlatformTokens(key *oidcemu.Key, n int) []string {
 	now := time.Now()
-	all := make([]string, strangers)
+	all := make([]string, n)
 	for i := range all {
 		all[i] = key.Sign(map[string]any{
 			"iss": platformIssuer, "sub": "owner:acme:project:web:environment:production", "aud": benchIssuer, "jti": fmt.Sprint("token-", i),
