@@ -31,11 +31,11 @@ const exchangers = 4500
 // exchanges measures POST /v1/token, from the form to the acknowledged record and the answer, without a network: a token
 // of a platform that the server has not seen for an access token, and an access token for a narrower one.
 func exchanges(ctx context.Context, o options, r *report.Report) (err error) {
-	dir, remove, err := scratch()
+	dir, err := os.MkdirTemp("", "keyhole-bench-")
 	if err != nil {
 		return err
 	}
-	defer remove()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	key := oidcemu.NewKey("EdDSA", "platform-1") // of RS256 so many take long to sign
 	a, err := exchangeServer(ctx, filepath.Join(dir, "server"), key)
 	if err != nil {
