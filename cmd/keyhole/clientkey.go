@@ -10,7 +10,6 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
-	"github.com/keyhole-edge/keyhole/proxy/identity"
 )
 
 const maxKeyBytes = 64 << 10
@@ -37,7 +36,7 @@ The line is a private JWK (RFC 8037) with the member client_id besides: any JOSE
 			if !clientNames.MatchString(args[0]) {
 				return usage("client %q: want 1 to 64 letters, digits, _ . and -", args[0])
 			}
-			key, err := identity.NewClientKey(args[0])
+			key, err := app.NewClientKey(args[0])
 			if err != nil {
 				return err
 			}
@@ -49,7 +48,7 @@ The line is a private JWK (RFC 8037) with the member client_id besides: any JOSE
 }
 
 // printClientKey prints the half that is piped on, or pasted, alone; the rest is for a person.
-func printClientKey(cmd *cobra.Command, key *identity.ClientKey, out string) error {
+func printClientKey(cmd *cobra.Command, key *app.ClientKey, out string) error {
 	public, err := key.Public()
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
-	"github.com/keyhole-edge/keyhole/proxy/identity"
+	"github.com/keyhole-edge/keyhole/proxy/app"
 )
 
 // keyEnv is the variable with the key of a client, as "keyhole key new" prints it.
@@ -22,12 +22,12 @@ const keyEnv = "KEYHOLE_KEY"
 const grantTTL = "60"
 
 // clientKey is the key of the environment, nil where there is none.
-func clientKey() (*identity.ClientKey, error) {
+func clientKey() (*app.ClientKey, error) {
 	text := os.Getenv(keyEnv)
 	if text == "" {
 		return nil, nil
 	}
-	key, err := identity.ParseClientKey([]byte(text))
+	key, err := app.ParseClientKey([]byte(text))
 	if err != nil {
 		return nil, usage("%s: %w", keyEnv, err)
 	}
@@ -37,7 +37,7 @@ func clientKey() (*identity.ClientKey, error) {
 // grant gets the client an access token for no more than these scopes: it says by its key who it is (RFC 7523), to the
 // server that its metadata names (RFC 8414). A listing reaches over more than the client may see of it: where nothing covers
 // the scopes whole, the token has all that the client is granted, and the server decides.
-func (c *client) grant(ctx context.Context, key *identity.ClientKey, scopes string) error {
+func (c *client) grant(ctx context.Context, key *app.ClientKey, scopes string) error {
 	_, body, err := c.do(ctx, http.MethodGet, "/.well-known/oauth-authorization-server", nil)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (c *client) grant(ctx context.Context, key *identity.ClientKey, scopes stri
 }
 
 // askToken asks for a token with these scopes, "" for all, by an assertion of its own.
-func (c *client) askToken(ctx context.Context, key *identity.ClientKey, audience, scopes string) (int, []byte, error) {
+func (c *client) askToken(ctx context.Context, key *app.ClientKey, audience, scopes string) (int, []byte, error) {
 	assertion, err := key.Assertion(audience, time.Now())
 	if err != nil {
 		return 0, nil, err
@@ -93,7 +93,7 @@ func oauthError(answer []byte) (e api.OAuthError) {
 }
 
 // notGranted turns an answer of the token endpoint that is no success into a failure.
-func notGranted(status int, answer []byte, key *identity.ClientKey) error {
+func notGranted(status int, answer []byte, key *app.ClientKey) error {
 	e := oauthError(answer)
 	if e.Error == "" {
 		e = api.OAuthError{Error: "unknown", Description: fmt.Sprintf("the token endpoint answered %d, and not as a Keyhole server does", status)}

@@ -16,7 +16,6 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
-	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -29,7 +28,7 @@ type target struct {
 	config string
 	url    string
 	token  string
-	key    *identity.ClientKey // that gets a token at the URL where none is given; may be nil
+	key    *app.ClientKey // that gets a token at the URL where none is given; may be nil
 	tls    tlsFlags
 }
 

@@ -17,6 +17,15 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/internal/durable"
 )
 
+// ClientKey is what a client proves with who it is (private_key_jwt, RFC 7523).
+type ClientKey = identity.ClientKey
+
+// NewClientKey makes a key for a client.
+func NewClientKey(clientID string) (*ClientKey, error) { return identity.NewClientKey(clientID) }
+
+// ParseClientKey reads what WriteClientKey writes. Errors quote nothing.
+func ParseClientKey(text []byte) (*ClientKey, error) { return identity.ParseClientKey(text) }
+
 // ErrClientKey is wrapped by the errors of AddClientKey that another rule or another key would not have: nothing changed.
 var ErrClientKey = errors.New("the key is not added")
 
@@ -66,7 +75,7 @@ func AddClientKey(c *config.Config, rule string, jwk []byte) (ClientKeyAdded, er
 }
 
 // WriteClientKey writes the private half of a key into a new file that its owner alone may read.
-func WriteClientKey(key *identity.ClientKey, file string) error {
+func WriteClientKey(key *ClientKey, file string) error {
 	text, err := key.Private()
 	if err != nil {
 		return err

@@ -157,15 +157,11 @@ func member(tb testing.TB, text []byte, name string) string {
 }
 
 func TestClientKeyIsNotPrinted(t *testing.T) {
-	key, private, _ := newClientKey(t)
-	d := strings.Trim(member(t, private, "d"), `"`)
+	key, _, _ := newClientKey(t)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
 		if got := fmt.Sprintf(verb, key); got != "client key "+key.KeyID() {
 			t.Errorf("%s: got %s", verb, got)
 		}
-	}
-	if text, err := json.Marshal(key); err != nil || strings.Contains(string(text), d) {
-		t.Errorf("got %s (%v)", text, err)
 	}
 }
 
