@@ -25,6 +25,7 @@ func TestClientKey(t *testing.T) {
 	dir := t.TempDir()
 	p := dev(t, dir)
 	document(t, p, "upstreams:\n", workerRule)
+	await(t, p, refused, 1) // its keys are still to come
 	private := filepath.Join(t.TempDir(), "worker.key")
 	public, stderr := keyhole(t, 0, "", "key", "new", "worker", "--out", private)
 	if info, err := os.Stat(private); err != nil || info.Mode().Perm() != 0o600 {

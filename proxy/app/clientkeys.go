@@ -96,7 +96,7 @@ func clientRule(c *config.Config, rule string) (trust.Issuer, error) {
 		return trust.Issuer{}, fmt.Errorf("%w: identity.trust has no rule %q", ErrClientKey, rule)
 	}
 	r := &c.Identity.Trust[i]
-	if r.Template != "key" || len(r.With["client_id"]) != 1 {
+	if r.Template != "key" {
 		return trust.Issuer{}, fmt.Errorf("%w: rule %s is not of template key: its tokens are signed by its issuer", ErrClientKey, rule)
 	}
 	set, err := c.Identity.TrustSet()
