@@ -19,7 +19,8 @@ import (
 )
 
 // documents are those whose examples are run: blocks of sh in order, in one shell, and blocks of yaml as configurations.
-// What they use besides keyhole and the tools of every system is openssl.
+// What they use besides keyhole and the tools of every system is openssl. docs/upstreams.md and docs/identity.md have
+// tests of their own.
 var documents = []string{"../../README.md", "../../docs/configuration.md", "../../docs/audit.md", "../../docs/operations.md"}
 
 var fence = regexp.MustCompile("(?ms)^```(sh|yaml)\n(.*?)\n```$")
