@@ -128,6 +128,16 @@ func TestProjectTokensAreMadeByWhoMay(t *testing.T) {
 	if _, code := createToken(t, h, &proxy.Call{Token: first}); code != api.ScopeDenied {
 		t.Errorf("by a project token: got %q, want scope_denied", code)
 	}
+	issued, _ := h.exchange(t, first, proxy.ExchangeRequest{})
+	narrowed, code := h.exchange(t, issued.Token, proxy.ExchangeRequest{})
+	if code != "" {
+		t.Fatal(code)
+	}
+	for name, c := range map[string]*proxy.Call{"made from it": issued, "narrowed from that": narrowed} {
+		if token, code := createToken(t, h, c); token != "" || code != api.ScopeDenied {
+			t.Errorf("by an access token that was %s: got %q, want scope_denied", name, code)
+		}
+	}
 	for name, edit := range map[string]func(*proxy.ProjectTokenRequest){
 		"no scopes":   func(r *proxy.ProjectTokenRequest) { r.Scopes = nil },
 		"environment": func(r *proxy.ProjectTokenRequest) { r.Environment = "a_b" },
