@@ -186,3 +186,23 @@ func TestProjectTokenUseIsNoted(t *testing.T) {
 		h.clock.pass(time.Hour, time.Hour)
 	}
 }
+
+// They are listed in the order in which they were made, within one second, too.
+func TestProjectTokensAreListedByAge(t *testing.T) {
+	h := newHarness(t, nil)
+	for i := range 8 {
+		if _, code := createToken(t, h, h.call(t, "revoke:** read:**"), func(r *proxy.ProjectTokenRequest) { r.Subject = string(rune('a' + i)) }); code != "" {
+			t.Fatal(code)
+		}
+		h.clock.pass(time.Millisecond, time.Millisecond)
+	}
+	list, err := h.ProjectTokens(t.Context(), h.call(t, "revoke:**"))
+	must(t, err)
+	var got strings.Builder
+	for i := range list {
+		got.WriteString(list[i].Subject)
+	}
+	if got.String() != "abcdefgh" {
+		t.Errorf("got %s", got.String())
+	}
+}
