@@ -47,6 +47,14 @@ type Revocation struct {
 
 func (r *Revocation) subject() string { return string(r.Kind) + ":" + r.Name }
 
+// said is what the record has of r.
+func (r *Revocation) said() string {
+	if r.Until.IsZero() {
+		return r.subject() + ": " + r.Reason
+	}
+	return r.subject() + " until " + r.Until.UTC().Format(time.RFC3339) + ": " + r.Reason
+}
+
 // check returns the secrets that r revokes, zero for the other kinds, or what the caller should have sent.
 func (r *Revocation) check(now time.Time) (pattern secret.Pattern, e *Error) {
 	switch {
@@ -102,7 +110,7 @@ func (p *Proxy) Revoke(ctx context.Context, c *Call, r Revocation) (Revocation, 
 		}
 	}
 	r.At, r.By = t.rec.Time, t.rec.Principal.Subject
-	t.rec.Decision.Reason = r.subject() + ": " + r.Reason
+	t.rec.Decision.Reason = r.said()
 	done, err := p.pair(ctx, t, func(ctx context.Context) (outcome, error) {
 		r.ID = t.rec.ID
 		return outcome{status: http.StatusCreated}, p.fresh.revoke(ctx, &r, t.rec.Principal.Trust)

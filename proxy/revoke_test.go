@@ -64,7 +64,11 @@ func TestRevoke(t *testing.T) {
 		if _, code := h.read(t, other, "one/KEY"); (code != "") != row.others {
 			t.Errorf("%s %s: another principal got %q", row.kind, row.name, code)
 		}
-		if n := h.records(`"id":"`+r.Decision+`"`, `"kind":"intent"`, `"action":"revoke"`, string(row.kind)+":"+row.name+": a test"); n != 1 {
+		until := ""
+		if row.kind == api.RevokeTokenID {
+			until = " until " + r.Until.Format(time.RFC3339)
+		}
+		if n := h.records(`"id":"`+r.Decision+`"`, `"kind":"intent"`, `"action":"revoke"`, string(row.kind)+":"+row.name+until+": a test"); n != 1 {
 			t.Errorf("%s: got %d intents, want 1", row.name, n)
 		}
 		lifted, err := h.Lift(t.Context(), admin, r.ID)
