@@ -1,7 +1,11 @@
 package proxy_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -281,6 +285,36 @@ func TestRevokeFailsClosed(t *testing.T) {
 	must(t, h.log.Close())
 	if _, err := h.Revoke(t.Context(), h.call(t, "revoke:**"), what); codeOf(t, err) != api.AuditUnavailable || h.Generation() != 0 {
 		t.Errorf("got %v and generation %d, want audit_unavailable and none", err, h.Generation())
+	}
+}
+
+// full is a state store that takes no facts.
+type full struct {
+	state.Store
+	err error
+}
+
+func (f full) Append(context.Context, state.Fact) (uint64, error) { return 0, f.err }
+
+// The log of the program says why nothing could be revoked; the caller is not told.
+func TestFailedRevocationIsExplainedInTheLog(t *testing.T) {
+	for code, err := range map[api.Code]error{
+		api.StateUnavailable: fmt.Errorf("%w: no space left", state.ErrUnavailable),
+		api.Internal:         errors.New("no space left"),
+	} {
+		var log bytes.Buffer
+		h := newHarness(t, func(c *proxy.Config) {
+			c.State = full{c.State, err}
+			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		_, err := h.Revoke(t.Context(), h.call(t, "revoke:**"), proxy.Revocation{Kind: api.RevokeSubject, Name: "x", Reason: "x"})
+		if codeOf(t, err) != code || strings.Contains(err.Error(), "space") {
+			t.Errorf("got %v, want %s", err, code)
+		}
+		var e *proxy.Error
+		if !errors.As(err, &e) || !strings.Contains(log.String(), "no space left") || !strings.Contains(log.String(), e.Decision) {
+			t.Errorf("%s: got the log %s", code, log.String())
+		}
 	}
 }
 
