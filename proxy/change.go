@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"log/slog"
 
+	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/internal/guard"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
@@ -66,6 +68,11 @@ func (p *Proxy) pair(ctx context.Context, t *transaction, apply func(context.Con
 		return outcome{}, e
 	}
 	if refusal != nil {
+		level := levelRefused
+		if refusal.Code == api.StateUnavailable {
+			level = slog.LevelWarn // unlike a read that fails, nobody has said so yet
+		}
+		p.logCause(ctx, level, "change failed", refusal)
 		return outcome{}, refusal
 	}
 	done.intent = intent

@@ -35,7 +35,7 @@ type ProjectTokenRequest struct {
 
 // CreateProjectToken makes a project token and returns it: it can never be had again, since only its digest is kept. The
 // caller's access token has to permit all that the new one does, and revoke:**, which ends every token. A project token
-// makes no others: it would outlive itself.
+// makes no others, nor does what it is exchanged for: it would outlive itself.
 func (p *Proxy) CreateProjectToken(ctx context.Context, c *Call, r ProjectTokenRequest) (token string, made *ProjectToken, err error) {
 	t := p.begin(c, policy.Revoke)
 	defer p.end(t)
@@ -98,8 +98,8 @@ func (p *Proxy) managesTokens(ctx context.Context, c *Call, t *transaction, scop
 	}
 	t.rec.Decision.Effect = policy.Deny.String()
 	switch all := (policy.Scope{Action: policy.Revoke, Pattern: secret.Everything()}); {
-	case pr.AuthenticatedBy != "access_token":
-		return p.refuse(ctx, t, fail(api.ScopeDenied, "project tokens are managed with an access token"))
+	case pr.AuthenticatedBy != "access_token", pr.Trust == identity.ProjectTrust:
+		return p.refuse(ctx, t, fail(api.ScopeDenied, "project tokens are managed with an access token that was not made from one of them"))
 	case !slices.Contains(pr.Scopes, all):
 		return p.refuse(ctx, t, fail(api.ScopeDenied, "managing project tokens takes the scope revoke:**"))
 	case len(pr.Scopes.Narrow(scopes)) != len(scopes):

@@ -224,10 +224,20 @@ func (p *Proxy) refuse(ctx context.Context, t *transaction, e *Error) error {
 		return err
 	}
 	e.Decision = id
-	if e.Cause != nil {
-		p.log.LogAttrs(ctx, levelRefused, "request refused", attrs("decision", e.Decision, "code", string(e.Code), "error", e.Cause.Error())...)
-	}
+	p.logCause(ctx, levelRefused, "request refused", e)
 	return e
+}
+
+// logCause tells the log what the caller is not told. An internal error is not left to the level debug: its message sends
+// the caller here.
+func (p *Proxy) logCause(ctx context.Context, level slog.Level, message string, e *Error) {
+	switch {
+	case e.Cause == nil:
+		return
+	case e.Code == api.Internal:
+		level = levelFault
+	}
+	p.log.LogAttrs(ctx, level, message, attrs("decision", e.Decision, "code", string(e.Code), "error", e.Cause.Error())...)
 }
 
 // record appends the record of t and returns only once it is acknowledged.

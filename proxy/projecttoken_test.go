@@ -128,6 +128,16 @@ func TestProjectTokensAreMadeByWhoMay(t *testing.T) {
 	if _, code := createToken(t, h, &proxy.Call{Token: first}); code != api.ScopeDenied {
 		t.Errorf("by a project token: got %q, want scope_denied", code)
 	}
+	issued, _ := h.exchange(t, first, proxy.ExchangeRequest{})
+	narrowed, code := h.exchange(t, issued.Token, proxy.ExchangeRequest{})
+	if code != "" {
+		t.Fatal(code)
+	}
+	for name, c := range map[string]*proxy.Call{"made from it": issued, "narrowed from that": narrowed} {
+		if token, code := createToken(t, h, c); token != "" || code != api.ScopeDenied {
+			t.Errorf("by an access token that was %s: got %q, want scope_denied", name, code)
+		}
+	}
 	for name, edit := range map[string]func(*proxy.ProjectTokenRequest){
 		"no scopes":   func(r *proxy.ProjectTokenRequest) { r.Scopes = nil },
 		"environment": func(r *proxy.ProjectTokenRequest) { r.Environment = "a_b" },
@@ -174,5 +184,25 @@ func TestProjectTokenUseIsNoted(t *testing.T) {
 			t.Errorf("got %d facts, the last use at %s, want 1 at %s", n, at, h.clock.Wall())
 		}
 		h.clock.pass(time.Hour, time.Hour)
+	}
+}
+
+// They are listed in the order in which they were made, within one second, too.
+func TestProjectTokensAreListedByAge(t *testing.T) {
+	h := newHarness(t, nil)
+	for i := range 8 {
+		if _, code := createToken(t, h, h.call(t, "revoke:** read:**"), func(r *proxy.ProjectTokenRequest) { r.Subject = string(rune('a' + i)) }); code != "" {
+			t.Fatal(code)
+		}
+		h.clock.pass(time.Millisecond, time.Millisecond)
+	}
+	list, err := h.ProjectTokens(t.Context(), h.call(t, "revoke:**"))
+	must(t, err)
+	var got strings.Builder
+	for i := range list {
+		got.WriteString(list[i].Subject)
+	}
+	if got.String() != "abcdefgh" {
+		t.Errorf("got %s", got.String())
 	}
 }

@@ -24,16 +24,21 @@ type revocation struct {
 	id, subject string
 	pattern     secret.Pattern // of "secret:PATTERN"
 	at, until   time.Time
-	payload     []byte // see reasons
+	why         reasons
+}
+
+// reasons is the payload of a fact: for people, and to tell whose it is, never to tell what is revoked.
+type reasons struct {
+	Reason string `json:"reason"`
+	Trust  string `json:"trust"`
+	By     string `json:"by"`
 }
 
 // shown is v as callers see it.
 func (v revocation) shown() Revocation {
 	kind, name, _ := strings.Cut(v.subject, ":")
-	var why reasons
-	_ = json.Unmarshal(v.payload, &why) // what another version wrote may say nothing here
 	return Revocation{
-		ID: v.id, Kind: api.RevocationKind(kind), Name: name, Reason: why.Reason, By: why.By, At: v.at, Until: v.until,
+		ID: v.id, Kind: api.RevocationKind(kind), Name: name, Reason: v.why.Reason, By: v.why.By, At: v.at, Until: v.until,
 	}
 }
 
@@ -42,8 +47,9 @@ func (r *revocations) with(facts []state.Fact, now time.Time) *revocations {
 	var byFact map[string]revocation
 	for i := range facts {
 		f := &facts[i]
-		if f.Kind != state.Revocation && f.Kind != state.Lift {
-			continue
+		_, lifted := r.byFact[f.Subject]
+		if f.Kind != state.Revocation && (f.Kind != state.Lift || !lifted && byFact == nil) {
+			continue // facts of other kinds are lifted, too
 		}
 		if byFact == nil {
 			if byFact = maps.Clone(r.byFact); byFact == nil {
@@ -77,7 +83,8 @@ func (r *revocations) with(facts []state.Fact, now time.Time) *revocations {
 // newRevocation reads a fact. What a newer node meant may not be readable here: then every secret is refused, rather
 // than one served that should not be.
 func newRevocation(f *state.Fact) revocation {
-	v := revocation{id: f.ID, subject: f.Subject, at: f.At, until: f.ExpiresAt, payload: f.Payload}
+	v := revocation{id: f.ID, subject: f.Subject, at: f.At, until: f.ExpiresAt}
+	_ = json.Unmarshal(f.Payload, &v.why) // what another version wrote may say nothing here
 	kind, text, _ := strings.Cut(f.Subject, ":")
 	switch api.RevocationKind(kind) {
 	case api.RevokeTokenID, api.RevokeKeyID, api.RevokeSubject, api.RevokeTrust:
@@ -115,6 +122,20 @@ func (r *revocations) check(v *identity.Verified, path secret.Path, now time.Tim
 		}
 	}
 	return nil
+}
+
+// standing is how many there are, and how many of them a principal has made.
+func (r *revocations) standing(trust, by string, now time.Time) (all, own int) {
+	for _, v := range r.byFact {
+		if !lasts(v.until, now) {
+			continue
+		}
+		all++
+		if v.why.Trust == trust && v.why.By == by {
+			own++
+		}
+	}
+	return all, own
 }
 
 func (r *revocations) holds(subject string, now time.Time) bool {

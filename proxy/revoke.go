@@ -23,6 +23,13 @@ const (
 	MaxRevocationReason = 256
 )
 
+// How many revocations may stand when somebody without the scope revoke:** adds one: who may do little cannot fill the log,
+// which every node reads and holds. Who has the scope is never refused for it.
+const (
+	maxRevocationsOfOne = 1_000  // that the same principal made
+	maxRevocationsOfAll = 50_000 // whoever made them
+)
+
 // Revocation is what may no longer be used, and why.
 type Revocation struct {
 	Kind   api.RevocationKind
@@ -40,6 +47,14 @@ type Revocation struct {
 
 func (r *Revocation) subject() string { return string(r.Kind) + ":" + r.Name }
 
+// said is what the record has of r.
+func (r *Revocation) said() string {
+	if r.Until.IsZero() {
+		return r.subject() + ": " + r.Reason
+	}
+	return r.subject() + " until " + r.Until.UTC().Format(time.RFC3339) + ": " + r.Reason
+}
+
 // check returns the secrets that r revokes, zero for the other kinds, or what the caller should have sent.
 func (r *Revocation) check(now time.Time) (pattern secret.Pattern, e *Error) {
 	switch {
@@ -49,6 +64,8 @@ func (r *Revocation) check(now time.Time) (pattern secret.Pattern, e *Error) {
 		return pattern, fail(api.InvalidRequest, "reason is 1 to 256 bytes without control characters: it is for who reads the record")
 	case !r.Until.IsZero() && !r.Until.After(now):
 		return pattern, fail(api.InvalidRequest, "until is over already")
+	case r.Until.UTC().Year() > 9999:
+		return pattern, fail(api.InvalidRequest, "until is after the year 9999")
 	case r.Kind != api.RevokeSecret:
 		return pattern, nil
 	}
@@ -81,11 +98,19 @@ func (p *Proxy) Revoke(ctx context.Context, c *Call, r Revocation) (Revocation, 
 	if err := p.decideRevocation(ctx, t, &r, pattern); err != nil {
 		return r, err
 	}
-	if r.Until.IsZero() && r.Kind == api.RevokeTokenID {
-		r.Until = p.outlived(t, r.Name)
+	if e := p.roomFor(t); e != nil {
+		t.rec.Decision.Effect = policy.Deny.String()
+		return r, p.refuse(ctx, t, e)
+	}
+	if r.Kind == api.RevokeTokenID {
+		// A holder's stays for as long as it can matter, and no longer, whatever is asked for.
+		last := p.outlived(t, r.Name)
+		if r.Until.IsZero() || r.Until.After(last) && !t.mayRevokeAll() {
+			r.Until = last
+		}
 	}
 	r.At, r.By = t.rec.Time, t.rec.Principal.Subject
-	t.rec.Decision.Reason = r.subject() + ": " + r.Reason
+	t.rec.Decision.Reason = r.said()
 	done, err := p.pair(ctx, t, func(ctx context.Context) (outcome, error) {
 		r.ID = t.rec.ID
 		return outcome{status: http.StatusCreated}, p.fresh.revoke(ctx, &r, t.rec.Principal.Trust)
@@ -119,22 +144,44 @@ func (p *Proxy) decideRevocation(ctx context.Context, t *transaction, r *Revocat
 
 // mayRevoke reports whether the token's scopes are enough for r.
 func (t *transaction) mayRevoke(r *Revocation, pattern secret.Pattern) bool {
-	if r.Kind == api.RevokeTokenID && r.Name == t.req.Principal.TokenID {
+	switch {
+	case r.Kind == api.RevokeTokenID && r.Name == t.req.Principal.TokenID:
 		return true
-	}
-	if r.Kind != api.RevokeSecret {
-		pattern = secret.Everything()
+	case r.Kind != api.RevokeSecret:
+		return t.mayRevokeAll()
 	}
 	return len(t.req.Principal.Scopes.Narrow(policy.Scopes{{Action: policy.Revoke, Pattern: pattern}})) > 0
 }
 
-// outlived is when the token of this id cannot be alive any more, nor one that was made from it.
+func (t *transaction) mayRevokeAll() bool {
+	return slices.Contains(t.req.Principal.Scopes, policy.Scope{Action: policy.Revoke, Pattern: secret.Everything()})
+}
+
+// roomFor refuses one more revocation by who may not revoke everything.
+func (p *Proxy) roomFor(t *transaction) *Error {
+	if t.mayRevokeAll() {
+		return nil
+	}
+	pr := t.req.Principal
+	all, own := p.fresh.revoked.Load().standing(pr.Trust, pr.Subject, t.rec.Time)
+	if own < maxRevocationsOfOne && all < maxRevocationsOfAll {
+		return nil
+	}
+	e := fail(api.RateLimited, "too many revocations stand; lift some, or have one made with the scope revoke:**, of the subject for example")
+	e.RetryAfter = time.Minute
+	return e
+}
+
+// outlived is when the token of this id cannot be alive any more, nor one that was made from it: in its last moment, which
+// the leeway draws out, it may have been exchanged for one that has a leeway of its own.
 func (p *Proxy) outlived(t *transaction, id string) time.Time {
 	end := t.rec.Time.Add(t.rules.Verifier.LongestLife())
-	if pt := p.fresh.tokens.Load().find(id); pt != nil && pt.Expires.After(end) {
+	if pr := t.req.Principal; id == pr.TokenID {
+		end = pr.Expires
+	} else if pt := p.fresh.tokens.Load().find(id); pt != nil && pt.Expires.After(end) {
 		end = pt.Expires
 	}
-	return end.Add(identity.MaxTTL + identity.Leeway).Truncate(time.Second)
+	return end.Add(identity.MaxTTL + 2*identity.Leeway).Truncate(time.Second)
 }
 
 // Lift ends the revocation of this ID for every node. What was cached of a secret while it was revoked stays dropped.
@@ -209,13 +256,6 @@ func (r *revocations) list(t *transaction, after string, limit int) (list []Revo
 		list = append(list, r.byFact[id].shown())
 	}
 	return list, more
-}
-
-// reasons is the payload of a fact: for people, never for a decision.
-type reasons struct {
-	Reason string `json:"reason"`
-	Trust  string `json:"trust"`
-	By     string `json:"by"`
 }
 
 // revoke appends the fact of r, which is durable and applied here when it returns.

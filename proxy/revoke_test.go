@@ -1,6 +1,11 @@
 package proxy_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +68,11 @@ func TestRevoke(t *testing.T) {
 		if _, code := h.read(t, other, "one/KEY"); (code != "") != row.others {
 			t.Errorf("%s %s: another principal got %q", row.kind, row.name, code)
 		}
-		if n := h.records(`"id":"`+r.Decision+`"`, `"kind":"intent"`, `"action":"revoke"`, string(row.kind)+":"+row.name+": a test"); n != 1 {
+		until := ""
+		if row.kind == api.RevokeTokenID {
+			until = " until " + r.Until.Format(time.RFC3339)
+		}
+		if n := h.records(`"id":"`+r.Decision+`"`, `"kind":"intent"`, `"action":"revoke"`, string(row.kind)+":"+row.name+until+": a test"); n != 1 {
 			t.Errorf("%s: got %d intents, want 1", row.name, n)
 		}
 		lifted, err := h.Lift(t.Context(), admin, r.ID)
@@ -187,7 +196,7 @@ func TestRevokedUntil(t *testing.T) {
 		t.Errorf("after its end: got %q", code)
 	}
 	r := revoke(t, h, h.call(t, "revoke:**"), api.RevokeTokenID, "x")
-	if want := h.clock.Wall().Add(2*time.Hour + identity.Leeway); !r.Until.Equal(want) {
+	if want := h.clock.Wall().Add(2*time.Hour + 2*identity.Leeway); !r.Until.Equal(want) {
 		t.Errorf("got until %s, want %s", r.Until, want)
 	}
 	facts, _, err := h.store.Since(t.Context(), 0)
@@ -198,6 +207,57 @@ func TestRevokedUntil(t *testing.T) {
 	if r := revoke(t, h, h.call(t, "revoke:**"), api.RevokeSubject, "y"); !r.Until.IsZero() {
 		t.Errorf("the revocation of a subject ends at %s", r.Until)
 	}
+}
+
+// A holder's revocation of its own token stays while that can matter, however long it is asked for, and no longer.
+func TestHolderRevokesUntilTheTokenIsOver(t *testing.T) {
+	h := newHarness(t, nil)
+	now := h.clock.Wall()
+	ages := now.AddDate(100, 0, 0)
+	for name, row := range map[string]struct {
+		scopes string
+		asked  time.Time
+		want   time.Time
+	}{
+		"by itself":        {"read:**", time.Time{}, now.Add(10*time.Minute + time.Hour + 2*identity.Leeway)},
+		"for ages":         {"revoke:one/*", ages, now.Add(10*time.Minute + time.Hour + 2*identity.Leeway)},
+		"for a while":      {"read:**", now.Add(time.Minute), now.Add(time.Minute)},
+		"with all that is": {"revoke:**", ages, ages},
+	} {
+		id := strings.ReplaceAll(name, " ", "-")
+		c := h.call(t, row.scopes, func(c *identity.Claims) { c.TokenID, c.Expires = id, now.Add(10*time.Minute) })
+		r, err := h.Revoke(t.Context(), c, proxy.Revocation{Kind: api.RevokeTokenID, Name: id, Reason: "x", Until: row.asked})
+		if err != nil || !r.Until.Equal(row.want) {
+			t.Errorf("%s: got %s, %v, want %s", name, r.Until, err, row.want)
+		}
+	}
+}
+
+// Who may revoke little cannot fill the log, be it with secrets or with tokens of its own, and takes no room from others.
+func TestRevocationsOfOnePrincipalAreBounded(t *testing.T) {
+	h := newHarness(t, nil)
+	end := h.clock.Wall().Add(time.Minute)
+	some := h.call(t, "revoke:one/*")
+	for i := range 1000 {
+		r := proxy.Revocation{Kind: api.RevokeSecret, Name: fmt.Sprintf("one/X%d", i), Reason: "x", Until: end}
+		if _, err := h.Revoke(t.Context(), some, r); err != nil {
+			t.Fatalf("number %d: %v", i, err)
+		}
+	}
+	before := h.Generation()
+	for name, r := range map[string]proxy.Revocation{
+		"a secret":  {Kind: api.RevokeSecret, Name: "one/KEY", Reason: "x"},
+		"its token": {Kind: api.RevokeTokenID, Name: "mine", Reason: "x"},
+	} {
+		c := h.call(t, "revoke:one/*", func(c *identity.Claims) { c.TokenID = "mine" })
+		if _, err := h.Revoke(t.Context(), c, r); codeOf(t, err) != api.RateLimited || h.Generation() != before {
+			t.Errorf("%s: got %v, want rate_limited", name, err)
+		}
+	}
+	revoke(t, h, h.call(t, "revoke:**"), api.RevokeSecret, "one/Y")
+	revoke(t, h, h.call(t, "revoke:one/*", func(c *identity.Claims) { c.Subject = "other" }), api.RevokeSecret, "one/Y")
+	h.clock.pass(time.Minute, time.Minute)
+	revoke(t, h, some, api.RevokeSecret, "one/Y")
 }
 
 // A revoked secret is neither read nor listed, and can be rotated, which is what should come next.
@@ -228,6 +288,36 @@ func TestRevokeFailsClosed(t *testing.T) {
 	}
 }
 
+// full is a state store that takes no facts.
+type full struct {
+	state.Store
+	err error
+}
+
+func (f full) Append(context.Context, state.Fact) (uint64, error) { return 0, f.err }
+
+// The log of the program says why nothing could be revoked; the caller is not told.
+func TestFailedRevocationIsExplainedInTheLog(t *testing.T) {
+	for code, err := range map[api.Code]error{
+		api.StateUnavailable: fmt.Errorf("%w: no space left", state.ErrUnavailable),
+		api.Internal:         errors.New("no space left"),
+	} {
+		var log bytes.Buffer
+		h := newHarness(t, func(c *proxy.Config) {
+			c.State = full{c.State, err}
+			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		_, err := h.Revoke(t.Context(), h.call(t, "revoke:**"), proxy.Revocation{Kind: api.RevokeSubject, Name: "x", Reason: "x"})
+		if codeOf(t, err) != code || strings.Contains(err.Error(), "space") {
+			t.Errorf("got %v, want %s", err, code)
+		}
+		var e *proxy.Error
+		if !errors.As(err, &e) || !strings.Contains(log.String(), "no space left") || !strings.Contains(log.String(), e.Decision) {
+			t.Errorf("%s: got the log %s", code, log.String())
+		}
+	}
+}
+
 func TestRevocationsAreChecked(t *testing.T) {
 	h := newHarness(t, nil)
 	c := h.call(t, "revoke:**")
@@ -239,6 +329,7 @@ func TestRevocationsAreChecked(t *testing.T) {
 		{Kind: api.RevokeSubject, Name: "a\nb", Reason: "x"},
 		{Kind: api.RevokeSubject, Name: "x", Reason: "\xff"},
 		{Kind: api.RevokeSubject, Name: "x", Reason: "x", Until: h.clock.Wall()},
+		{Kind: api.RevokeSubject, Name: "x", Reason: "x", Until: time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -3600))},
 	} {
 		if _, err := h.Revoke(t.Context(), c, r); codeOf(t, err) != api.InvalidRequest {
 			t.Errorf("%+v: got %v", r, err)

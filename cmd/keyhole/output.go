@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -16,6 +19,15 @@ func outputFlag(cmd *cobra.Command, to *string) {
 		}
 		return nil
 	}
+}
+
+// legible is s as a terminal may show it. Subjects and reasons come from others, and what is not printed, such as the
+// controls of bidirectional text, would make a line look as if it said something else.
+func legible(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	return strconv.Quote(s)
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -89,7 +89,7 @@ func tokenListCommand() *cobra.Command {
 				case used == "":
 					used = "never"
 				}
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.TokenID, p.Environment, p.Subject, p.Scope, p.ExpiresAt, used)
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.TokenID, p.Environment, legible(p.Subject), p.Scope, p.ExpiresAt, used)
 			}
 			return w.Flush()
 		},

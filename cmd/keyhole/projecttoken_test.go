@@ -49,10 +49,22 @@ func TestProjectToken(t *testing.T) {
 	if strings.Count(out, "revoked") != 2 || strings.Contains(out, token) {
 		t.Errorf("got %s", out)
 	}
-	for _, args := range [][]string{
-		{"--environment", "Production", "--scope", "read:a"}, {"--environment", "x", "--scope", "read:a", "--ttl", "1s"}, {"--environment", "x", "--scope", "read:a", "--ttl", "10000h"},
+	for _, row := range []struct {
+		environment, ttl string
+		code             int
+		says             string
+	}{
+		{"Production", "1h", 1, "an environment is"},
+		{"", "1h", 2, "--environment is empty"}, // as from a variable that is not set
+		{"x", "1s", 1, "from a minute to 400 days"},
+		{"x", "10ms", 1, "from a minute to 400 days"},
+		{"x", "-1h", 1, "from a minute to 400 days"},
+		{"x", "2500000h", 1, "from a minute to 400 days"},
 	} {
-		keyhole(t, 1, "", append([]string{"token", "create", "--dir", dir}, args...)...)
+		out, stderr := keyhole(t, row.code, "", "token", "create", "--dir", dir, "--scope", "read:a", "--environment", row.environment, "--ttl", row.ttl)
+		if out != "" || !strings.Contains(stderr, row.says) {
+			t.Errorf("%q for %s: got %q and %q", row.environment, row.ttl, out, stderr)
+		}
 	}
 	for _, file := range []string{dir + "/state.db", dir + "/audit/audit.jsonl"} {
 		if text := string(read(t, file)); strings.Contains(text, token) || strings.Contains(text, token[len("kh_production_"):]) {

@@ -29,6 +29,10 @@ func revokeCommand() *cobra.Command {
 	cmd.Long = `Refuse from the next request on what is named, on every node that shares the state store. A revocation of a token
 ends when the token cannot be valid any more; the others stay until they are lifted, or until --until.
 
+What was exchanged is signed by this server, with its own key: revoking the key of a platform or a client ends the tokens
+that it has signed, and not those that were made from them, which live for identity.max_ttl at most. --trust and
+--subject end both.
+
 What depends on how it is asked for cannot undo itself: revoking the trust rule "local" also refuses the tokens that
 this command signs with --dir.`
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -196,7 +200,7 @@ func printRevocations(cmd *cobra.Command, l api.Revocations, output string) erro
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "ID\tREVOKED\tSINCE\tUNTIL\tBY\tREASON")
 	for _, r := range l.Data {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, revoked(r), r.CreatedAt, r.Until, r.By, r.Reason)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, revoked(r), r.CreatedAt, r.Until, legible(r.By), legible(r.Reason))
 	}
 	return w.Flush()
 }
@@ -208,7 +212,7 @@ func revoked(r api.Revocation) string {
 		api.RevokeKeyID: r.KeyID, api.RevokeSecret: r.Secret,
 	} {
 		if name != "" {
-			return string(kind) + " " + name
+			return string(kind) + " " + legible(name)
 		}
 	}
 	return "something"

@@ -52,6 +52,12 @@ func TestRevokeListLift(t *testing.T) {
 		t.Errorf("got %q", stderr)
 	}
 	reads(3)
+	// A subject and a reason cannot make another line of it.
+	_, stderr = keyhole(t, 0, "", "revoke", "--dir", dir, "--subject", "a\u202eb", "--reason", "c\u2028d é")
+	out, _ = keyhole(t, 0, "", "revoke", "list", "--dir", dir)
+	if strings.ContainsAny(out+stderr, "\u202e\u2028") || !strings.Contains(out, `subject "a\u202eb"`) || !strings.Contains(out, `"c\u2028d é"`) {
+		t.Errorf("got %s%s", stderr, out)
+	}
 	for _, args := range [][]string{
 		{}, {"--subject", "a"}, {"--reason", "x"}, {"--subject", "a", "--trust", "b", "--reason", "x"}, {"other"},
 		{"--secret", "a//b", "--reason", "x"}, {"--subject", "a", "--reason", "x", "--until", "soon"}, {"lift"}, {"list", "x"},

@@ -50,6 +50,9 @@ keeps only its digest, so it is printed this once.`,
 			if len(scopes) == 0 {
 				return usage("no --scope; for example --scope 'read:web/production/*'")
 			}
+			if environment == "" && cmd.Flags().Changed("environment") {
+				return usage("--environment is empty: name one, or leave it out for an access token")
+			}
 			if err := t.resolve(); err != nil {
 				return err
 			}

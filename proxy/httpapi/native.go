@@ -123,6 +123,7 @@ func (n *Native) admitted(w http.ResponseWriter, r *http.Request) error {
 var (
 	headerPrivate = []string{"private, no-store"}
 	headerPublic  = []string{"public, max-age=300"}
+	headerNoCache = []string{"no-cache"} // with a token, says RFC 6749 section 5.1
 	headerNosniff = []string{"nosniff"}
 	headerJSON    = []string{"application/json"}
 )

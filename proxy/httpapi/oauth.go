@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -53,7 +54,19 @@ func writeOAuthError(w http.ResponseWriter, err error) {
 	if o.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="keyhole", error="`+o.code+`"`)
 	}
-	writeJSON(w, o.status, api.OAuthError{Error: o.code, Description: o.message})
+	writeJSON(w, o.status, api.OAuthError{Error: o.code, Description: strings.Map(describing, o.message)})
+}
+
+// describing keeps what may stand in an error_description (RFC 6749 section 5.2): ASCII without quotes and backslashes,
+// which a message has where it repeats what was sent.
+func describing(r rune) rune {
+	switch {
+	case r == '"':
+		return '\''
+	case r < ' ', r == '\\', r > '~':
+		return '?'
+	}
+	return r
 }
 
 func oauthCode(c api.Code) string {

@@ -72,10 +72,11 @@ func projectTokenRequest(root *strictjson.Node) (out proxy.ProjectTokenRequest, 
 		}
 	}
 	seconds, ok := root.Get("expires_in").Int64()
-	if !ok || out.Environment == "" || seconds < 1 || seconds > int64(proxy.MaxProjectTokenTTL/time.Second) {
+	if !ok || out.Environment == "" {
 		return out, fail(api.InvalidRequest, projectTokenForm)
 	}
-	out.TTL = time.Duration(seconds) * time.Second
+	// A Duration cannot hold all of them; what it is cut to is too long as well.
+	out.TTL = time.Duration(min(max(seconds, 0), int64(proxy.MaxProjectTokenTTL/time.Second)+1)) * time.Second
 	if out.Scopes, err = policy.ParseScopes(scope); err != nil {
 		return out, fail(api.InvalidScope, err.Error())
 	}

@@ -57,6 +57,7 @@ func (n *Native) token(w http.ResponseWriter, r *http.Request) error {
 		return forGrant(err, req.Assertion)
 	}
 	w.Header()["X-Keyhole-Decision"] = []string{done.Decision}
+	w.Header()["Pragma"] = headerNoCache
 	answer := api.IssuedToken{
 		AccessToken: done.Token, TokenType: "Bearer", ExpiresIn: int64(done.TTL / time.Second), Scope: done.Scopes.String(),
 	}
@@ -67,15 +68,19 @@ func (n *Native) token(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// tokenForm reads the form. Parameters that are not known are ignored, and none may come twice (RFC 6749 section 3.2).
+// tokenForm reads the form. Parameters that are not known are ignored, one without a value is as one that is not there, and
+// none may come twice (RFC 6749 section 3.2).
 func tokenForm(body string) (url.Values, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil {
 		return nil, fail(api.InvalidRequest, "the form is malformed")
 	}
-	for _, values := range form {
+	for name, values := range form {
 		if len(values) > 1 {
 			return nil, fail(api.InvalidRequest, "a parameter is repeated")
+		}
+		if values[0] == "" {
+			delete(form, name)
 		}
 	}
 	return form, nil

@@ -69,6 +69,10 @@ func (k *checker) checkName() {
 	switch {
 	case k.Name == "local":
 		k.fail(`"local" is the name of tokens signed with our own key by hand; choose another`, "name")
+	case k.Name == "project":
+		k.fail(`"project" is the name of project tokens; choose another`, "name")
+	case k.Name == "hook":
+		k.fail(`"hook" is the name of what hooks sign; choose another`, "name")
 	case k.Name == "" || len(k.Name) > maxNameBytes || strings.Trim(k.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "":
 		k.fail("want a name such as web-1 (letters, digits, _ . -; at most 64): records and revocations use it", "name")
 	}

@@ -37,6 +37,8 @@ func TestRulesThatAreRefused(t *testing.T) {
 		want   string
 	}{
 		"our own name":         {func(r *trust.Rule) { r.Name = "local" }, `trust rule "local": name: "local" is the name of`},
+		"of project tokens":    {func(r *trust.Rule) { r.Name = "project" }, `name: "project" is the name of project tokens`},
+		"of hooks":             {func(r *trust.Rule) { r.Name = "hook" }, `name: "hook" is the name of what hooks sign`},
 		"a name with a space":  {func(r *trust.Rule) { r.Name = "a b" }, `name: want a name`},
 		"no TLS":               {func(r *trust.Rule) { r.Issuer = "http://id.example" }, `issuer: want the https URL`},
 		"a query":              {func(r *trust.Rule) { r.Issuer = "https://id.example?a" }, `issuer: want the https URL`},
