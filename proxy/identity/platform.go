@@ -79,15 +79,18 @@ func (k *platformTokens) read(a *authentic) (*platformClaims, error) {
 	}
 	c := &platformClaims{
 		Token:  trust.Token{Issuer: k.issuer.Issuer, Algorithm: a.key.algorithm, Claims: n, Life: w.life()},
-		window: w, tokenID: digestID(a.digest),
+		window: w,
 	}
-	if jti := n.Get("jti"); jti != nil {
-		if c.tokenID, err = text(jti, "jti", maxIDBytes); err != nil {
-			return nil, err
-		}
-		if !printable(c.tokenID) {
-			return nil, invalid("jti is not printable ASCII")
-		}
+	jti := n.Get("jti")
+	if jti == nil {
+		c.tokenID = digestID(a.tokenDigest())
+		return c, nil
+	}
+	if c.tokenID, err = text(jti, "jti", maxIDBytes); err != nil {
+		return nil, err
+	}
+	if !printable(c.tokenID) {
+		return nil, invalid("jti is not printable ASCII")
 	}
 	return c, nil
 }
