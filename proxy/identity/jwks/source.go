@@ -137,6 +137,12 @@ func (s *Source) look(kid string, arrived uint64) (*identity.KeySet, *flight, er
 	return nil, f, nil
 }
 
+// Fetched reports whether keys serve that were fetched: those bundled then play no part any more.
+func (s *Source) Fetched() bool {
+	h := s.current.Load()
+	return h != nil && !h.bundled && !h.dead(s.clock.now())
+}
+
 // Close ends the fetch that is going on and waits for it. It returns nil.
 func (s *Source) Close() error {
 	s.mu.Lock()
