@@ -596,3 +596,12 @@ func hmacOf(secret []byte, input string) []byte {
 	mac.Write([]byte(input))
 	return mac.Sum(nil)
 }
+
+// No rule has the name by which records, policies and revocations know tokens and messages of another kind.
+func TestNoRuleHasAnotherKindsName(t *testing.T) {
+	for _, name := range []string{"local", identity.ProjectTrust, identity.HookTrust} {
+		if _, err := trust.New([]trust.Rule{rule(func(r *trust.Rule) { r.Name = name })}); err == nil {
+			t.Errorf("a trust rule is called %s", name)
+		}
+	}
+}
