@@ -43,6 +43,11 @@ func (v *Verifier) Explain(ctx context.Context, token string) Explanation {
 	if !ok {
 		return e
 	}
+	if platform.issuer.Assertion {
+		if _, err := platform.admitClient(a, now); err != nil {
+			e.Err = err
+		}
+	}
 	c, err := platform.read(a)
 	if err != nil {
 		e.Findings = v.unread(u, "typ or claims", err)

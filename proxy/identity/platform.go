@@ -29,7 +29,7 @@ func newPlatformTokens(i trust.Issuer, rules *trust.Set, wall func() time.Time) 
 
 func (k *platformTokens) accept(a *authentic, now time.Time) (*Verified, window, error) {
 	if k.issuer.Assertion {
-		return nil, window{}, invalid("a client assertion is for the token endpoint alone")
+		return nil, window{}, errAssertion
 	}
 	return k.admit(a, now)
 }
