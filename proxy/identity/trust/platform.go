@@ -66,6 +66,7 @@ type parameter struct {
 	name     string
 	kind     kind
 	required bool
+	number   bool   // in digits: names are given to others
 	def      string // of a text that is not said
 	doc      string
 }
@@ -128,9 +129,9 @@ var platforms = sync.OnceValue(func() []platform {
 				oneOf: []string{"environment", "ref", "workflow"},
 				why:   "else every branch and pull request of the repository would do",
 				with: []parameter{
-					{name: "owner_id", required: true, doc: "the owner's number: gh api users/OWNER --jq .id"},
-					{name: "repository_id", kind: manyText, required: true, doc: "numbers of repositories: gh api repos/OWNER/REPO --jq .id"},
-					{name: "environment", kind: manyText, doc: "names of deployment environments"},
+					{name: "owner_id", required: true, number: true, doc: "the owner's number: gh api users/OWNER --jq .id"},
+					{name: "repository_id", kind: manyText, required: true, number: true, doc: "numbers of repositories: gh api repos/OWNER/REPO --jq .id"},
+					{name: "environment", kind: manyText, doc: "names of deployment environments that the platform protects: else a run of any branch may name them"},
 					{name: "ref", kind: manyText, doc: "such as refs/heads/main"},
 					{name: "workflow", kind: manyText, doc: "job_workflow_ref, such as OWNER/REPO/.github/workflows/deploy.yml@refs/heads/main"},
 				},
@@ -155,9 +156,9 @@ var platforms = sync.OnceValue(func() []platform {
 				why:   "else every branch of the project would do",
 				with: []parameter{
 					{name: "issuer", def: "https://gitlab.com", doc: "URL of the instance"},
-					{name: "project_id", kind: manyText, required: true, doc: "numbers of projects"},
-					{name: "namespace_id", doc: "number of the group or user"},
-					{name: "environment", kind: manyText, doc: "names of deployment environments"},
+					{name: "project_id", kind: manyText, required: true, number: true, doc: "numbers of projects"},
+					{name: "namespace_id", number: true, doc: "number of the group or user"},
+					{name: "environment", kind: manyText, doc: "names of deployment environments that the platform protects: else a run of any branch may name them"},
 					{name: "ref", kind: manyText, doc: "such as refs/heads/main"},
 					{name: "ref_protected", kind: boolean, doc: "true: protected branches and tags only"},
 				},
@@ -176,7 +177,7 @@ var platforms = sync.OnceValue(func() []platform {
 				},
 				with: []parameter{
 					{name: "issuer", required: true, doc: "the account's: aws iam get-outbound-web-identity-federation-info"},
-					{name: "account", required: true, doc: "the account's number"},
+					{name: "account", required: true, number: true, doc: "the account's number"},
 					{name: "role", kind: manyText, required: true, doc: "ARNs of roles, arn:aws:iam::ACCOUNT:role/NAME"},
 					{name: "function", kind: manyText, doc: "ARNs of Lambda functions"},
 				},
@@ -234,7 +235,7 @@ var platforms = sync.OnceValue(func() []platform {
 				with: []parameter{
 					{name: "unique_id", kind: manyText, required: true, doc: "of service accounts: gcloud iam service-accounts describe EMAIL --format 'value(uniqueId)'"},
 					{name: "email", kind: manyText, doc: "of service accounts, in tokens of format full"},
-					{name: "project_number", doc: "of Compute Engine instances, in tokens of format full"},
+					{name: "project_number", number: true, doc: "of Compute Engine instances, in tokens of format full"},
 				},
 			},
 		},
