@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,5 +90,32 @@ func TestTrustTest(t *testing.T) {
 	_, stderr = keyhole(t, 3, "", "get", "web/preview/KEY", "--url", p.Server.Native, "--token", token)
 	if !strings.Contains(stderr, "scope_denied") {
 		t.Errorf("got %s", stderr)
+	}
+}
+
+// A client's assertion is told from a token, and one that the token endpoint would refuse says why.
+func TestTrustTestOfAnAssertion(t *testing.T) {
+	key := oidcemu.NewKey("EdDSA", "client")
+	dir := t.TempDir()
+	rule := "  trust:\n    - {name: worker, template: key, with: {client_id: worker}, jwks: \"file:worker.jwks\", map: {scope: [\"read:web/production/*\"]}}\n"
+	proxytest.WriteDocument(t, dir, strings.Replace(proxytest.Document, "upstreams:\n", rule+"upstreams:\n", 1))
+	if err := os.WriteFile(filepath.Join(dir, "worker.jwks"), oidcemu.JWKS(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().Unix()
+	for _, tt := range []struct {
+		ago        int64
+		problem    string
+		hint, rule string
+	}{
+		{0, "a client assertion is for the token endpoint alone", "client_assertion_type=", "worker  yes"},
+		{600, "token expired", "a fresh token like it would be taken", "worker  yes"},
+		{-600, "iat is in the future", "", "worker  yes"},
+	} {
+		token := key.Sign(map[string]any{"iss": "worker", "sub": "worker", "aud": "https://keyhole.test", "jti": "1", "iat": now - tt.ago, "exp": now - tt.ago + 60})
+		stdout, stderr := keyhole(t, 3, token, "trust", "test", "--dir", dir)
+		if !strings.Contains(stderr, tt.problem) || !strings.Contains(stderr, tt.hint) || !strings.Contains(stdout, tt.rule) {
+			t.Errorf("of %d s ago: got %s%s", tt.ago, stdout, stderr)
+		}
 	}
 }

@@ -30,6 +30,15 @@ type making struct {
 	private, offline bool
 }
 
+// serves reports whether k can stay where one like m is wanted. What is bundled is for the time before the first fetch: a
+// new source would take keys of it that the issuer has withdrawn since.
+func (k *keySource) serves(m making) bool {
+	if s, ok := k.KeySource.(*jwks.Source); ok && s.Fetched() {
+		m.bundled = k.made.bundled
+	}
+	return k.made == m
+}
+
 func (s issuers) sources() map[string]identity.KeySource {
 	out := make(map[string]identity.KeySource, len(s))
 	for iss, k := range s {
@@ -73,7 +82,7 @@ func (b *builder) keySource(i trust.Issuer) (*keySource, error) {
 		return nil, err
 	}
 	made := making{i.JWKSURI, sha256.Sum256(bundle), sha256.Sum256(ca), i.AllowPrivate, i.Assertion}
-	if old := b.app.issuers[i.Issuer]; old != nil && old.made == made {
+	if old := b.app.issuers[i.Issuer]; old != nil && old.serves(made) {
 		return old, nil
 	}
 	var keys *identity.KeySet

@@ -351,6 +351,46 @@ func TestReloadReplacesTrustRules(t *testing.T) {
 	want("our own", own, 200)
 }
 
+// A bundle that changes brings no key back that the issuer has withdrawn, and is what counts where nothing was fetched.
+func TestReloadOfBundledKeys(t *testing.T) {
+	withdrawn, current := oidcemu.NewKey("ES256", "1"), oidcemu.NewKey("ES256", "2")
+	up, down := oidcemu.New(t, current), oidcemu.New(t)
+	down.SetDown(true)
+	dir := t.TempDir()
+	bundle := filepath.Join(dir, "bundle.jwks")
+	put := func(keys ...*oidcemu.Key) {
+		t.Helper()
+		if err := os.WriteFile(bundle, oidcemu.JWKS(keys...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(withdrawn)
+	jwks := "      jwks: file:" + bundle + "\n"
+	doc := believing(plainRule(up, "up", jwks), plainRule(down, "down", jwks))
+	s, _ := seeded(t, proxytest.Options{Document: doc})
+	want := func(what string, i *oidcemu.Issuer, k *oidcemu.Key, code int) {
+		t.Helper()
+		if got, which, _ := get(t, s, k.Sign(plainClaims(i)), known); got != code {
+			t.Errorf("%s: got %d %s, want %d", what, got, which, code)
+		}
+	}
+	want("the issuer's key, which has to be fetched", up, current, 200)
+	want("a withdrawn key", up, withdrawn, 401)
+	want("a bundled key, while the issuer is down", down, withdrawn, 200)
+	put(withdrawn, oidcemu.NewKey("ES256", "3"))
+	if err := reload(t, s, doc); err != nil {
+		t.Fatal(err)
+	}
+	want("a withdrawn key after the bundle changed", up, withdrawn, 401)
+	put(current)
+	if err := reload(t, s, doc); err != nil {
+		t.Fatal(err)
+	}
+	want("a key that left the bundle", down, withdrawn, 401)
+	want("one that came into it", down, current, 200)
+	want("the issuer's key", up, current, 200)
+}
+
 // Rules come and go under load: a token that both sets take is never refused.
 func TestReloadOfTrustRulesUnderLoad(t *testing.T) {
 	key := oidcemu.NewKey("ES256", "1")

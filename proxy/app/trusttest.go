@@ -69,6 +69,8 @@ func TestToken(ctx context.Context, c *config.Config, getenv func(string) string
 func hint(e identity.Explanation) string {
 	taken := slices.ContainsFunc(e.Findings, func(f trust.Finding) bool { return f.Taken })
 	switch {
+	case identity.IsAssertion(e.Err):
+		return "there it is taken, once: POST /v1/token with grant_type=client_credentials, client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer and client_assertion"
 	case errors.Is(e.Err, identity.ErrUnknownKey):
 		return "see whether the issuer publishes a key of this kid, and whether this machine can fetch it: keyhole doctor"
 	case errors.Is(e.Err, identity.ErrExpired) && taken:

@@ -1,6 +1,16 @@
 package identity
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// errAssertion is for an assertion where a token is wanted.
+var errAssertion = invalid("a client assertion is for the token endpoint alone")
+
+// IsAssertion reports whether an error of Explain is that the token is a client's assertion, which VerifyAssertion takes.
+func IsAssertion(err error) bool { return errors.Is(err, errAssertion) }
 
 // VerifyAssertion says which client signed this assertion (RFC 7523 section 3): a JWT by a key of a trust rule for
 // private_key_jwt, whose iss and sub are the client. That it is used once is for the caller to see to, by the
@@ -26,7 +36,12 @@ func (v *Verifier) VerifyAssertion(ctx context.Context, token string) (*Verified
 	if err != nil {
 		return nil, err
 	}
-	if !isText(a.unsafeClaims.Get("sub"), u.UnsafeIssuer) {
+	return k.admitClient(a, now)
+}
+
+// admitClient is admit for an assertion.
+func (k *platformTokens) admitClient(a *authentic, now time.Time) (*Verified, error) {
+	if !isText(a.unsafeClaims.Get("sub"), a.UnsafeIssuer) {
 		return nil, invalid("the sub of the assertion is not its iss")
 	}
 	ver, _, err := k.admit(a, now)
@@ -34,6 +49,6 @@ func (v *Verifier) VerifyAssertion(ctx context.Context, token string) (*Verified
 		return nil, err
 	}
 	ver.Principal.AuthenticatedBy = "private_key_jwt"
-	ver.Principal.ClientID = u.UnsafeIssuer
+	ver.Principal.ClientID = a.UnsafeIssuer
 	return ver, nil
 }

@@ -37,12 +37,16 @@ func (v *Verifier) Explain(ctx context.Context, token string) Explanation {
 		}
 		return Explanation{Err: err, Findings: v.unread(u, check, err)}
 	}
-	a.digest = digestOf(token)
 	e := Explanation{}
 	e.Verified, _, e.Err = iss.accept(a, now)
 	platform, ok := iss.kind.(*platformTokens)
 	if !ok {
 		return e
+	}
+	if platform.issuer.Assertion {
+		if _, err := platform.admitClient(a, now); err != nil {
+			e.Err = err
+		}
 	}
 	c, err := platform.read(a)
 	if err != nil {

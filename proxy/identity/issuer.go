@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -28,8 +27,7 @@ type kind interface {
 type authentic struct {
 	*Unverified
 	key     *key
-	digest  [sha256.Size]byte // of the whole token
-	library jwt.MapClaims     // the claims as the library reads them
+	library jwt.MapClaims // the claims as the library reads them
 }
 
 // newIssuer takes one kind of tokens of one iss.

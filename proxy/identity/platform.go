@@ -29,7 +29,7 @@ func newPlatformTokens(i trust.Issuer, rules *trust.Set, wall func() time.Time) 
 
 func (k *platformTokens) accept(a *authentic, now time.Time) (*Verified, window, error) {
 	if k.issuer.Assertion {
-		return nil, window{}, invalid("a client assertion is for the token endpoint alone")
+		return nil, window{}, errAssertion
 	}
 	return k.admit(a, now)
 }
@@ -79,15 +79,18 @@ func (k *platformTokens) read(a *authentic) (*platformClaims, error) {
 	}
 	c := &platformClaims{
 		Token:  trust.Token{Issuer: k.issuer.Issuer, Algorithm: a.key.algorithm, Claims: n, Life: w.life()},
-		window: w, tokenID: digestID(a.digest),
+		window: w,
 	}
-	if jti := n.Get("jti"); jti != nil {
-		if c.tokenID, err = text(jti, "jti", maxIDBytes); err != nil {
-			return nil, err
-		}
-		if !printable(c.tokenID) {
-			return nil, invalid("jti is not printable ASCII")
-		}
+	jti := n.Get("jti")
+	if jti == nil {
+		c.tokenID = digestID(a.tokenDigest())
+		return c, nil
+	}
+	if c.tokenID, err = text(jti, "jti", maxIDBytes); err != nil {
+		return nil, err
+	}
+	if !printable(c.tokenID) {
+		return nil, invalid("jti is not printable ASCII")
 	}
 	return c, nil
 }

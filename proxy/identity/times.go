@@ -48,10 +48,10 @@ func (w window) check(now time.Time) error {
 	switch {
 	case s >= w.expires+leeway:
 		return ErrExpired
+	case s < w.issued-leeway: // first, since nbf may only stand for it
+		return errIssuedLater
 	case s < w.notBefore-leeway:
 		return errTooEarly
-	case s < w.issued-leeway:
-		return errIssuedLater
 	}
 	return nil
 }

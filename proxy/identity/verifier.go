@@ -161,7 +161,6 @@ func (v *Verifier) verify(ctx context.Context, token string, digest [sha256.Size
 	if err != nil {
 		return nil, err
 	}
-	a.digest = digest
 	ver, w, err := iss.accept(a, now)
 	if err != nil {
 		return nil, err

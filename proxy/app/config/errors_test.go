@@ -114,6 +114,9 @@ func TestProblems(t *testing.T) {
 			`k.yaml:7:7: identity.trust[0].audiences: is needed: a token that is meant for another service must not be taken here; name what callers ask for, or set identity.audience`,
 			`k.yaml:7:7: identity.trust[0].require: needs an immutable id with its values written out, one of sub, oid, …_id, …/uid, …/id`,
 		}},
+		{"our own issuer", identity + "  trust:\n    - {name: a, issuer: \"https://keyhole.example\", algs: [EdDSA], require: {sub: [a]}, map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:9:25: identity.trust[0].issuer: is our own, as identity.issuer says: what our tokens may do is in them, and no rule can be for them`,
+		}},
 		{"a symmetric algorithm", rule + "      algs: [HS256]\n      audiences: [a]\n      map: {scope: [\"read:**\"]}\n", []string{
 			`k.yaml:10:14: identity.trust[0].algs[0]: want one of EdDSA, RS256, ES256, ES384, not "HS256"; did you mean "RS256"?`,
 		}},

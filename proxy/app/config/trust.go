@@ -27,6 +27,9 @@ func (id *Identity) TrustSet() (*trust.Set, error) {
 	}
 	for i := range id.Trust {
 		r, err := id.rule(&id.Trust[i])
+		if err == nil && id.Issuer != "" && r.Issuer == id.Issuer {
+			err = trust.Errors{{Key: []any{"issuer"}, Msg: "is our own, as identity.issuer says: what our tokens may do is in them, and no rule can be for them"}}
+		}
 		if err != nil {
 			add(err, func(int) int { return i })
 			continue

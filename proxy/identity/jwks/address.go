@@ -34,7 +34,7 @@ func taken(a netip.Addr, private bool) bool {
 		a = netip.AddrFrom4([4]byte(b[12:]))
 	}
 	if in(privateNets, a) {
-		return private
+		return private && !in(metadata, a)
 	}
 	return (a.Is4() || globalUnicast.Contains(a)) && !in(reserved, a)
 }
@@ -50,6 +50,8 @@ var (
 		"100.64.0.0/10", // shared by customers of a carrier (RFC 6598)
 		"::1/128", "fc00::/7",
 	)
+	// metadata are services of clouds that are not link-local, but in the place of private addresses.
+	metadata = prefixes("fd00:ec2::/32", "fd20:ce::254/128", "100.100.100.200/32")
 	reserved = prefixes(
 		"0.0.0.0/8",      // this host
 		"169.254.0.0/16", // link-local: metadata services

@@ -28,9 +28,10 @@ func KeysOf(document []byte, issuer string, private bool) (*url.URL, error) {
 }
 
 const (
-	MissPause    = missPause
-	LongestPause = longestPause
-	MaxWaiting   = maxWaiting
-	Patience     = patience
-	FrozenAfter  = frozenAfter
+	MissPause       = missPause
+	LongestPause    = longestPause
+	MaxWaiting      = maxWaiting
+	MaxWaitingFirst = maxWaitingFirst
+	Patience        = patience
+	FrozenAfter     = frozenAfter
 )

@@ -37,7 +37,7 @@ type Config struct {
 	Bundled *identity.KeySet // serves until a fetch has succeeded for the first time; nil is none
 	Roots   *x509.CertPool   // authorities that may have signed the issuer's certificate; nil means those of the system
 	// AllowPrivate takes addresses that are loopback or private (RFC 1918, RFC 4193, RFC 6598), and in URLs ports other
-	// than 443 and IP addresses. Link-local addresses, those of metadata services among them, are never taken.
+	// than 443 and IP addresses. Link-local addresses and those of metadata services are never taken.
 	AllowPrivate bool
 
 	Wall   func() time.Time     // default time.Now; also runs while we are frozen

@@ -20,7 +20,17 @@ const (
 	// maxWaiting is how many callers may wait at one time for a key that the set lacks. Whoever sends kids that nobody has
 	// takes no more places from other callers than this, however slow the issuer is.
 	maxWaiting = 128
+	// maxWaitingFirst is how many may wait where there are no keys yet, as long as a fetch takes that goes well.
+	maxWaitingFirst = 512
 )
+
+// room is how many callers may wait for a fetch of this age; known says that there are keys, if not the one they want.
+func room(known bool, age time.Duration) int {
+	if !known && age < patience {
+		return maxWaitingFirst
+	}
+	return maxWaiting
+}
 
 // waitLocked is how long no fetch may begin; miss says that it is for a kid which the set lacks.
 func (s *Source) waitLocked(now moment, miss bool) time.Duration {

@@ -84,7 +84,7 @@ func (s *Source) Keys(ctx context.Context, kid string) (*identity.KeySet, error)
 			}
 			continue
 		}
-		err = f.wait(ctx)
+		err = s.await(ctx, f)
 		s.mu.Lock()
 		s.waiting--
 		s.mu.Unlock()
@@ -92,6 +92,18 @@ func (s *Source) Keys(ctx context.Context, kid string) (*identity.KeySet, error)
 			return nil, fmt.Errorf("waiting for an issuer's keys: %w", err)
 		}
 	}
+}
+
+// await waits until the fetch has ended, or is so old that there is room for fewer who wait. Its error is that of ctx.
+func (s *Source) await(ctx context.Context, f *flight) error {
+	young := patience - s.clock.now().since(f.began)
+	if young <= 0 {
+		return f.wait(ctx)
+	}
+	if f.endsWithin(ctx, young) {
+		return nil
+	}
+	return ctx.Err()
 }
 
 // look says what a caller gets who came when so many flights had begun: keys, an error, or a flight to wait for, then
@@ -118,11 +130,17 @@ func (s *Source) look(kid string, arrived uint64) (*identity.KeySet, *flight, er
 		return nil, nil, &identity.UnknownKeyError{RetryAfter: max(s.waitLocked(now, h != nil), shortestPause)}
 	}
 	f, wait := s.flightLocked(now, h != nil)
-	if f == nil || h != nil && s.waiting >= maxWaiting {
+	if f == nil || s.waiting >= room(h != nil, now.since(f.began)) {
 		return nil, nil, &identity.UnknownKeyError{RetryAfter: max(wait, shortestPause)}
 	}
 	s.waiting++
 	return nil, f, nil
+}
+
+// Fetched reports whether keys serve that were fetched: those bundled then play no part any more.
+func (s *Source) Fetched() bool {
+	h := s.current.Load()
+	return h != nil && !h.bundled && !h.dead(s.clock.now())
 }
 
 // Close ends the fetch that is going on and waits for it. It returns nil.

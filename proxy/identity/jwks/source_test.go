@@ -182,6 +182,47 @@ func TestFewWaitForUnknownKeys(t *testing.T) {
 	})
 }
 
+// Nor do they where there are no keys yet: an issuer that does not answer would let anybody who names it hold all places.
+func TestFewWaitForASlowFirstFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(set(t, 1))
+		release := o.hold()
+		s := from(t, o, jwks.Config{})
+		var waiting atomic.Int32
+		var callers sync.WaitGroup
+		come := func(n int) {
+			for range n {
+				waiting.Add(1)
+				callers.Go(func() {
+					keys, err := s.Keys(t.Context(), kid(1))
+					if err != nil && !errors.Is(err, identity.ErrUnknownKey) || err == nil && !keys.Has(kid(1)) {
+						t.Errorf("got %v, %v", keys, err)
+					}
+					waiting.Add(-1)
+				})
+			}
+			synctest.Wait()
+		}
+		come(3 * jwks.MaxWaitingFirst)
+		if got := waiting.Load(); got != jwks.MaxWaitingFirst {
+			t.Errorf("at first %d callers wait, want %d", got, jwks.MaxWaitingFirst)
+		}
+		time.Sleep(jwks.Patience)
+		synctest.Wait()
+		if got := waiting.Load(); got != jwks.MaxWaiting {
+			t.Errorf("then %d callers wait, want %d", got, jwks.MaxWaiting)
+		}
+		come(jwks.MaxWaiting)
+		if got := waiting.Load(); got != jwks.MaxWaiting {
+			t.Errorf("with those who come later %d callers wait, want %d", got, jwks.MaxWaiting)
+		}
+		release()
+		callers.Wait()
+		wantKey(t, s, kid(1))
+		wantFetches(t, o, 1)
+	})
+}
+
 // The issuer signs with a new key as soon as it publishes it. Nobody fails, whichever key they come with, and those who
 // come while a fetch goes on that has not seen the new key get another one.
 func TestRotationWithoutAFailedRequest(t *testing.T) {

@@ -141,8 +141,8 @@ func (r *rule) fill(g *Grant, values []string) *refusal {
 		return nil
 	}
 	g.Scopes = make(policy.Scopes, len(r.scopes))
-	if claim, ok := r.base.fits(values); !ok {
-		return r.misfit(claim, values)
+	if p := r.base.misfit(values); p != nil {
+		return misfit(p, values)
 	}
 	var err error
 	if r.Map.Base != "" {
@@ -151,8 +151,8 @@ func (r *rule) fill(g *Grant, values []string) *refusal {
 		}
 	}
 	for i := range r.scopes {
-		if claim, ok := r.scopes[i].fits(values); !ok {
-			return r.misfit(claim, values)
+		if p := r.scopes[i].misfit(values); p != nil {
+			return misfit(p, values)
 		}
 		if g.Scopes[i], err = policy.ParseScope(r.scopes[i].fill(values)); err != nil {
 			return &refusal{"map", say("with the token's claims in it, map.scope[%d] is not a scope: it is too long, or has a dot segment", i)}
@@ -161,7 +161,10 @@ func (r *rule) fill(g *Grant, values []string) *refusal {
 	return nil
 }
 
-func (r *rule) misfit(name string, values []string) *refusal {
-	i := slices.IndexFunc(r.require, func(q requirement) bool { return q.claim.text == name })
-	return &refusal{"map", func() string { return notSegment(name, values[i]) }}
+func misfit(p *part, values []string) *refusal {
+	value := values[p.index]
+	if !isSegment(value) {
+		return &refusal{"map", func() string { return notSegment(p.claim, value) }}
+	}
+	return &refusal{"map", say("the value %s of claim %s cannot stand before %q in map.scope: another identity's would begin like it; map the claim to a segment of its own", excerpt(value), p.claim, p.until)}
 }

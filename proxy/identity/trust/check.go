@@ -98,6 +98,8 @@ func (k *checker) checkIssuer() {
 		k.fail(`want a client_id without ":", "/" and spaces: it is the iss of assertions, and must not be that of a platform`, "issuer")
 	case !k.Assertion && msg != "":
 		k.fail(msg, "issuer")
+	case slices.Contains(k.platform.nobodys, k.Issuer):
+		k.fail("no token has this iss: whoever signs in there, the token says of which tenant; name the tenant, by its id", "issuer")
 	case k.JWKSURI != "" && checkIssuer(k.JWKSURI) != "":
 		k.fail("want an https URL: keys fetched without TLS could be anybody's", "jwks_uri")
 	case k.Assertion && (k.JWKSURI != "" || k.CA != "" || k.AllowPrivate):
@@ -128,7 +130,7 @@ func (k *checker) checkAudiences() {
 			k.fail(fmt.Sprintf("want an audience of 1 to %d bytes without control characters", maxClaimBytes), "audiences", i)
 		case strings.Contains(aud, "*"):
 			k.fail(`an audience is compared to the letter, "*" too; write it out`, "audiences", i)
-		case k.platform.common != "" && strings.HasPrefix(aud, k.platform.common) && !k.SharedAudience:
+		case k.platform.commonAud != "" && strings.HasPrefix(aud, k.platform.commonAud) && !k.SharedAudience:
 			k.fail(fmt.Sprintf("all services that a team of %s gives its tokens to share this audience, so that any of them could bring a token here; let the app ask for a token with an audience of yours, or use the template with allow_default_audience: true", k.platform.name), "audiences", i)
 		}
 	}
@@ -208,7 +210,7 @@ func (k *checker) checkForbid() {
 func (k *checker) checkIdentity() {
 	best := -1
 	for i := range k.require {
-		rank, ok := k.platform.id(&k.require[i])
+		rank, ok := k.platform.id(k.Issuer, &k.require[i])
 		if ok && (best < 0 || rank < best) {
 			best, k.pinned = rank, i
 		}
@@ -229,10 +231,12 @@ func (k *checker) checkIdentity() {
 
 func (k *checker) noIdentity() string {
 	var b strings.Builder
+	ids := k.platform.ids
 	if slices.Contains(k.platform.shared, k.Issuer) {
 		fmt.Fprintf(&b, "takes tokens of strangers: %s signs for everybody who has an account there. ", k.Issuer)
+		ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(k.platform.common, id) })
 	}
-	fmt.Fprintf(&b, "needs an immutable id with its values written out, one of %s", strings.ReplaceAll(strings.Join(k.platform.ids, ", "), "*", "…"))
+	fmt.Fprintf(&b, "needs an immutable id with its values written out, one of %s", strings.ReplaceAll(strings.Join(ids, ", "), "*", "…"))
 	for i := range k.require {
 		r := &k.require[i]
 		if why := k.platform.names[r.claim.text]; why != "" {

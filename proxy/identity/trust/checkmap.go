@@ -103,20 +103,6 @@ func (k *checker) checkLabels() {
 	}
 }
 
-// checkApart wants that what must be kept apart does not end in one place: a preview never has what production has.
-func (k *checker) checkApart() {
-	for _, name := range k.platform.exact {
-		if len(k.Require[name]) < 2 {
-			continue
-		}
-		for i := range k.scopes {
-			if !k.scopes[i].uses(name) {
-				k.fail(fmt.Sprintf("gives every %s of the rule the same: write {%s} into it, or a rule for each", name, name), "map", "scope", i)
-			}
-		}
-	}
-}
-
 func (k *checker) makeFixed() {
 	if !k.base.fixed() || slices.ContainsFunc(k.scopes, func(t text) bool { return !t.fixed() }) {
 		return

@@ -14,7 +14,8 @@ type text struct{ parts []part }
 type part struct {
 	literal string
 	claim   string
-	index   int // of the requirement; -1 for a literal
+	index   int    // of the requirement; -1 for a literal
+	until   string // what a value must not hold, since the pattern goes on with anything behind it; "" is nothing
 }
 
 // parseText reads {CLAIM} places. Whether the rule requires those claims is for the caller.
@@ -76,15 +77,15 @@ func (t *text) fill(values []string) string {
 	return b.String()
 }
 
-// fits reports whether every value that t needs may stand in a path: some bytes of one segment, and nothing that could
-// be a pattern, another segment or another word.
-func (t *text) fits(values []string) (claim string, ok bool) {
+// misfit is the first part whose value may not stand there, nil for none: a value is some bytes of one segment, nothing
+// that could be a pattern, another segment or another word, and cannot be taken for the beginning of another.
+func (t *text) misfit(values []string) *part {
 	for i := range t.parts {
-		if p := &t.parts[i]; p.index >= 0 && !isSegment(values[p.index]) {
-			return p.claim, false
+		if p := &t.parts[i]; p.index >= 0 && (!isSegment(values[p.index]) || !p.ends(values[p.index])) {
+			return p
 		}
 	}
-	return "", true
+	return nil
 }
 
 // isSegment reports whether s is a path of one segment.

@@ -15,21 +15,29 @@ type platform struct {
 
 	// The issuers that are the platform's: hosts, with a leading dot for the names below one.
 	hosts []string
+	// claims, or all below one that ends in a slash, and subject, a beginning of sub, are in tokens of no other platform:
+	// who runs it for themselves may give it any host.
+	claims  []string
+	subject string
 	// shared are those of them that sign for every customer of the platform, so that iss says nothing of who it is.
 	shared []string
+	// nobodys are issuers that no token has, although a service describes itself so.
+	nobodys []string
 
 	// ids are the claims that the platform never gives to another, the narrowest first. "*" before a suffix stands for
 	// every name that ends so. No rule goes without one.
 	ids []string
 	// names are claims that people take for ids, each with the reason why it is none.
 	names map[string]string
+	// common are ids that customers of a shared issuer may have in common.
+	common []string
 	// exact are claims that every rule must require, with values written out; where a rule names several, its map must
 	// tell them apart.
 	exact []string
 	// chosen are claims that whoever asks for the token writes into it.
 	chosen []string
-	// common is the beginning of audiences that every relying party of a customer shares.
-	common string
+	// commonAud is the beginning of audiences that every relying party of a customer shares.
+	commonAud string
 	// stringAud says that aud is a string in every token of the platform.
 	stringAud bool
 
@@ -58,6 +66,7 @@ type parameter struct {
 	name     string
 	kind     kind
 	required bool
+	number   bool   // in digits: names are given to others
 	def      string // of a text that is not said
 	doc      string
 }
@@ -81,10 +90,10 @@ var platforms = sync.OnceValue(func() []platform {
 	return []platform{
 		{
 			name: "vercel", hosts: []string{"oidc.vercel.com"}, shared: []string{"https://oidc.vercel.com"},
-			ids:    []string{"project_id", "owner_id"},
-			names:  map[string]string{"sub": "it holds names of the team and the project, which change and are given to others", "owner": "a team may be renamed, and its name taken by another", "project": "a project may be renamed"},
-			exact:  []string{"environment"},
-			common: "https://vercel.com/",
+			ids:       []string{"project_id", "owner_id"},
+			names:     map[string]string{"sub": "it holds names of the team and the project, which change and are given to others", "owner": "a team may be renamed, and its name taken by another", "project": "a project may be renamed"},
+			exact:     []string{"environment"},
+			commonAud: "https://vercel.com/",
 			template: template{
 				issuer: "https://oidc.vercel.com/{team}", jwksURI: "https://oidc.vercel.com/{team}/.well-known/jwks",
 				variant: "global_issuer", variantIssuer: "https://oidc.vercel.com", variantJWKS: "https://oidc.vercel.com/.well-known/jwks",
@@ -101,7 +110,8 @@ var platforms = sync.OnceValue(func() []platform {
 			},
 		},
 		{
-			name: "github", hosts: []string{"token.actions.githubusercontent.com"}, shared: []string{"https://token.actions.githubusercontent.com"},
+			name: "github", hosts: []string{"token.actions.githubusercontent.com", ".ghe.com"}, shared: []string{"https://token.actions.githubusercontent.com"},
+			claims: []string{"repository", "repository_owner", "job_workflow_ref"}, subject: "repo:",
 			ids: []string{"repository_id", "repository_owner_id", "enterprise_id", "sub"},
 			names: map[string]string{
 				"sub":              "without the ids of owner and repository (repo:OWNER@ID/REPO@ID:…) it holds names alone, which are given to others after a rename",
@@ -119,9 +129,9 @@ var platforms = sync.OnceValue(func() []platform {
 				oneOf: []string{"environment", "ref", "workflow"},
 				why:   "else every branch and pull request of the repository would do",
 				with: []parameter{
-					{name: "owner_id", required: true, doc: "the owner's number: gh api users/OWNER --jq .id"},
-					{name: "repository_id", kind: manyText, required: true, doc: "numbers of repositories: gh api repos/OWNER/REPO --jq .id"},
-					{name: "environment", kind: manyText, doc: "names of deployment environments"},
+					{name: "owner_id", required: true, number: true, doc: "the owner's number: gh api users/OWNER --jq .id"},
+					{name: "repository_id", kind: manyText, required: true, number: true, doc: "numbers of repositories: gh api repos/OWNER/REPO --jq .id"},
+					{name: "environment", kind: manyText, doc: "names of deployment environments that the platform protects: else a run of any branch may name them"},
 					{name: "ref", kind: manyText, doc: "such as refs/heads/main"},
 					{name: "workflow", kind: manyText, doc: "job_workflow_ref, such as OWNER/REPO/.github/workflows/deploy.yml@refs/heads/main"},
 				},
@@ -129,6 +139,7 @@ var platforms = sync.OnceValue(func() []platform {
 		},
 		{
 			name: "gitlab", hosts: []string{"gitlab.com"}, shared: []string{"https://gitlab.com"},
+			claims: []string{"project_path", "namespace_path"}, subject: "project_path:",
 			ids: []string{"project_id", "namespace_id"},
 			names: map[string]string{
 				"sub":          "it names the project by its path, which is given to others after a rename",
@@ -145,16 +156,16 @@ var platforms = sync.OnceValue(func() []platform {
 				why:   "else every branch of the project would do",
 				with: []parameter{
 					{name: "issuer", def: "https://gitlab.com", doc: "URL of the instance"},
-					{name: "project_id", kind: manyText, required: true, doc: "numbers of projects"},
-					{name: "namespace_id", doc: "number of the group or user"},
-					{name: "environment", kind: manyText, doc: "names of deployment environments"},
+					{name: "project_id", kind: manyText, required: true, number: true, doc: "numbers of projects"},
+					{name: "namespace_id", number: true, doc: "number of the group or user"},
+					{name: "environment", kind: manyText, doc: "names of deployment environments that the platform protects: else a run of any branch may name them"},
 					{name: "ref", kind: manyText, doc: "such as refs/heads/main"},
 					{name: "ref_protected", kind: boolean, doc: "true: protected branches and tags only"},
 				},
 			},
 		},
 		{
-			name: "aws", hosts: []string{".tokens.sts.global.api.aws"},
+			name: "aws", hosts: []string{".tokens.sts.global.api.aws"}, claims: []string{awsClaims + "/"},
 			ids:       []string{awsClaims + "/aws_account", awsClaims + "/org_id"},
 			names:     map[string]string{"sub": "the name of a role is given to another after it was deleted; add " + awsClaims + "/aws_account, whose owner decides on that"},
 			chosen:    []string{awsClaims + "/request_tags"},
@@ -166,15 +177,15 @@ var platforms = sync.OnceValue(func() []platform {
 				},
 				with: []parameter{
 					{name: "issuer", required: true, doc: "the account's: aws iam get-outbound-web-identity-federation-info"},
-					{name: "account", required: true, doc: "the account's number"},
+					{name: "account", required: true, number: true, doc: "the account's number"},
 					{name: "role", kind: manyText, required: true, doc: "ARNs of roles, arn:aws:iam::ACCOUNT:role/NAME"},
 					{name: "function", kind: manyText, doc: "ARNs of Lambda functions"},
 				},
 			},
 		},
 		{
-			name: "kubernetes",
-			ids:  []string{podClaims + "/serviceaccount/uid"},
+			name: "kubernetes", claims: []string{podClaims + "/"}, subject: "system:serviceaccount:",
+			ids: []string{podClaims + "/serviceaccount/uid"},
 			names: map[string]string{
 				"sub":                              "whoever may create a service account of that name again has it; add " + podClaims + "/serviceaccount/uid",
 				podClaims + "/namespace":           "a namespace can be deleted and made again; add " + podClaims + "/serviceaccount/uid",
@@ -224,18 +235,21 @@ var platforms = sync.OnceValue(func() []platform {
 				with: []parameter{
 					{name: "unique_id", kind: manyText, required: true, doc: "of service accounts: gcloud iam service-accounts describe EMAIL --format 'value(uniqueId)'"},
 					{name: "email", kind: manyText, doc: "of service accounts, in tokens of format full"},
-					{name: "project_number", doc: "of Compute Engine instances, in tokens of format full"},
+					{name: "project_number", number: true, doc: "of Compute Engine instances, in tokens of format full"},
 				},
 			},
 		},
 		{
 			name: "azure", hosts: []string{"login.microsoftonline.com", "sts.windows.net"},
-			shared: []string{
+			nobodys: []string{
 				"https://login.microsoftonline.com/common/v2.0", "https://login.microsoftonline.com/organizations/v2.0", "https://login.microsoftonline.com/consumers/v2.0",
+				"https://sts.windows.net/common/", "https://sts.windows.net/organizations/", "https://sts.windows.net/consumers/",
+			},
+			shared: []string{
 				"https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", "https://sts.windows.net/9188040d-6c67-4c5b-b112-36a304b66dad/", // personal accounts
 			},
-			ids:   []string{"oid", "sub", "azp", "appid"},
-			names: map[string]string{"tid": "every identity of the tenant has it; add oid", "xms_mirid": "it holds names, which can be deleted and made again; use oid"},
+			ids: []string{"oid", "sub", "azp", "appid"}, common: []string{"azp", "appid"},
+			names: map[string]string{"azp": "everybody who signs in to the application has it; use oid", "appid": "everybody who signs in to the application has it; use oid", "tid": "every identity of the tenant has it; add oid", "xms_mirid": "it holds names, which can be deleted and made again; use oid"},
 			template: template{
 				issuer: "https://login.microsoftonline.com/{tenant_id}/v2.0", jwksURI: "https://login.microsoftonline.com/{tenant_id}/discovery/v2.0/keys",
 				variant: "v1", variantIssuer: "https://sts.windows.net/{tenant_id}/", variantJWKS: "https://login.microsoftonline.com/{tenant_id}/discovery/keys",
@@ -265,7 +279,7 @@ var platforms = sync.OnceValue(func() []platform {
 func platformOf(all []platform, r *Rule) *platform {
 	host := ""
 	if u, err := url.Parse(r.Issuer); err == nil {
-		host = u.Hostname()
+		host = strings.ToLower(u.Hostname())
 	}
 	for i := range all {
 		p := &all[i]
@@ -280,33 +294,36 @@ func platformOf(all []platform, r *Rule) *platform {
 		}
 	}
 	for i := range all {
-		if all[i].name == "kubernetes" && ofCluster(r) {
+		if all[i].marks(r) {
 			return &all[i]
 		}
 	}
 	return &all[len(all)-1]
 }
 
-// ofCluster reports whether r is for service accounts: a cluster may have any issuer.
-func ofCluster(r *Rule) bool {
+// marks reports whether r speaks of what only tokens of the platform have.
+func (p *platform) marks(r *Rule) bool {
 	for name, values := range r.Require {
-		if strings.HasPrefix(name, podClaims+"/") {
-			return true
+		for _, c := range p.claims {
+			if name == c || strings.HasSuffix(c, "/") && strings.HasPrefix(name, c) {
+				return true
+			}
 		}
-		if name == "sub" && slices.ContainsFunc(values, func(v string) bool { return strings.HasPrefix(v, "system:serviceaccount:") }) {
+		if name == "sub" && p.subject != "" && slices.ContainsFunc(values, func(v string) bool { return strings.HasPrefix(v, p.subject) }) {
 			return true
 		}
 	}
 	return false
 }
 
-// id reports whether a requirement pins an identity for good: it is of an immutable claim, and its values are written out.
-func (p *platform) id(r *requirement) (rank int, ok bool) {
+// id reports whether a requirement pins an identity of the issuer for good: it is of an immutable claim, and its values
+// are written out.
+func (p *platform) id(issuer string, r *requirement) (rank int, ok bool) {
 	rank = slices.IndexFunc(p.ids, func(id string) bool {
 		suffix, wild := strings.CutPrefix(id, "*")
 		return id == r.claim.text || wild && strings.HasSuffix(r.claim.text, suffix)
 	})
-	if rank < 0 || !r.literal() {
+	if rank < 0 || !r.literal() || slices.Contains(p.shared, issuer) && slices.Contains(p.common, r.claim.text) {
 		return 0, false
 	}
 	if p.name == "github" && r.claim.text == "sub" {

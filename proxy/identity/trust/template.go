@@ -120,6 +120,8 @@ func (m *maker) checkTexts(p *parameter, values []string) {
 		switch {
 		case v == "" || len(v) > maxClaimBytes || !plain(v):
 			m.fail("is empty, too long, or holds control characters", at...)
+		case p.number && strings.Trim(v, "0123456789*") != "":
+			m.fail("want a number, not a name: names are given to others ("+p.doc+")", at...)
 		case p.kind == oneText && strings.Contains(v, "*"):
 			m.fail(`"*" cannot stand here; write the value out`, at...)
 		case inIssuer && p.name == "issuer":

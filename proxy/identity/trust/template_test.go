@@ -44,6 +44,8 @@ func TestTemplatesRefuse(t *testing.T) {
 		"a team with a slash":     {"vercel", vercel(with{"team": {"acme/../other"}}), `with.team: want a name without spaces, slashes`},
 		"any team":                {"vercel", vercel(with{"team": {"*"}}), `with.team: "*" cannot stand here`},
 		"an empty text in a list": {"vercel", vercel(with{"project_id": {"p", ""}}), `with.project_id[1]: is empty, too long`},
+		"a name for a number":     {"github", with{"owner_id": {"acme"}, "repository_id": {"2", "web"}, "ref": {"refs/heads/main"}}, `with.owner_id: want a number, not a name: names are given to others (the owner's number: gh api users/OWNER --jq .id)`},
+		"and in a list":           {"github", with{"owner_id": {"1"}, "repository_id": {"2", "web"}, "ref": {"refs/heads/main"}}, `with.repository_id[1]: want a number, not a name`},
 		"any branch":              {"github", with{"owner_id": {"1"}, "repository_id": {"2"}}, `with: template github needs one of environment, ref, workflow: else every branch`},
 		"any branch but said":     {"gitlab", with{"project_id": {"1"}, "ref_protected": {"false"}}, `with: template gitlab needs one of environment, ref, ref_protected`},
 		"an issuer without TLS":   {"kubernetes", with{"issuer": {"http://k8s.example"}, "namespace": {"a"}, "service_account": {"b"}, "uid": {"c"}}, `with.issuer: want the https URL`},
