@@ -127,7 +127,7 @@ func TestProjectTokensAfterRestartAndCompaction(t *testing.T) {
 	h := newHarness(t, nil)
 	admin := h.call(t, "revoke:** read:**")
 	calls := map[string]*proxy.Call{}
-	for _, name := range []string{"kept", "revoked", "over"} {
+	for _, name := range []string{"kept", "revoked", "over", "lifted"} {
 		token, code := createToken(t, h, admin, func(r *proxy.ProjectTokenRequest) {
 			if name == "over" {
 				r.TTL = time.Minute
@@ -144,9 +144,19 @@ func TestProjectTokensAfterRestartAndCompaction(t *testing.T) {
 	must(t, err)
 	revoke(t, h, admin, api.RevokeTokenID, pr.TokenID)
 	h.clock.pass(time.Minute, time.Minute)
+	lifted, err := h.Whoami(t.Context(), calls["lifted"])
+	must(t, err)
+	facts, _, err := h.store.Since(t.Context(), 0)
+	must(t, err)
+	for _, f := range facts {
+		if f.Kind == state.ProjectToken && f.Subject == lifted.TokenID {
+			appendFact(t, h, state.Lift, f.ID)
+		}
+	}
+	h.clock.pass(time.Minute, time.Minute)
 	h.store.compacted.Store(true)
 	for what, n := range map[string]*harness{"after a compaction": h, "after a start": twin(t, h)} {
-		for name, want := range map[string]api.Code{"kept": "", "revoked": api.TokenRevoked, "over": api.TokenInvalid} {
+		for name, want := range map[string]api.Code{"kept": "", "revoked": api.TokenRevoked, "over": api.TokenInvalid, "lifted": api.TokenInvalid} {
 			if _, code := n.read(t, calls[name], "one/KEY"); code != want && (name != "over" || code != api.TokenExpired) {
 				t.Errorf("%s, the token that is %s: got %q, want %q", what, name, code, want)
 			}
