@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -275,8 +276,8 @@ func TestProjectTokenIsNowhere(t *testing.T) {
 	note := func(err error) {
 		if err != nil {
 			texts.WriteString(err.Error() + "\n")
-			if e := err.(*proxy.Error); e.Cause != nil {
-				texts.WriteString(e.Cause.Error() + "\n")
+			for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
+				texts.WriteString(cause.Error() + "\n")
 			}
 		}
 	}
