@@ -49,15 +49,11 @@ func (b *buckets) principal(trust, issuer, subject string) uint64 {
 // take takes one token of key at a rate per second. Where there is none it takes nothing and says how long until there
 // is one.
 func (b *buckets) take(key uint64, rate int, now time.Duration) (wait time.Duration) {
-	each := max(time.Second/time.Duration(rate), 1)
-	s := &b.shards[key%uint64(len(b.shards))]
+	s := b.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	full, young := s.young[key]
-	if !young {
-		full = s.old[key]
-	}
-	full = max(full, now)
+	full, young := s.fullLocked(key, now)
+	each := interval(rate)
 	if wait = full + each - now - time.Second; wait > 0 {
 		return wait
 	}
@@ -67,3 +63,26 @@ func (b *buckets) take(key uint64, rate int, now time.Duration) (wait time.Durat
 	s.young[key] = full + each
 	return 0
 }
+
+// wait is how long until take would take one: 0 where it would now.
+func (b *buckets) wait(key uint64, rate int, now time.Duration) time.Duration {
+	s := b.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	full, _ := s.fullLocked(key, now)
+	return max(full+interval(rate)-now-time.Second, 0)
+}
+
+func (b *buckets) shard(key uint64) *bucketShard { return &b.shards[key%uint64(len(b.shards))] }
+
+// fullLocked is when the bucket is full, and whether it is in the young generation.
+func (s *bucketShard) fullLocked(key uint64, now time.Duration) (full time.Duration, young bool) {
+	full, young = s.young[key]
+	if !young {
+		full = s.old[key]
+	}
+	return max(full, now), young
+}
+
+// interval is the time in which one token flows in.
+func interval(rate int) time.Duration { return max(time.Second/time.Duration(rate), 1) }

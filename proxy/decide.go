@@ -26,6 +26,9 @@ func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*pol
 		t.rec.Action = audit.ActionAuthenticate
 		return nil, p.refuse(ctx, t, e)
 	}
+	if err := p.holdBack(ctx, t); err != nil {
+		return nil, err
+	}
 	if err := p.verify(ctx, t); err != nil {
 		return nil, err
 	}
@@ -37,18 +40,20 @@ func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*pol
 
 // verify makes the holder of the call's token the one who asks, or refuses the token.
 func (p *Proxy) verify(ctx context.Context, t *transaction) error {
-	var v *identity.Verified
-	var err error
-	if identity.IsProjectToken(t.sent) {
-		v, err = p.verifyProjectToken(ctx, t)
-	} else {
-		v, err = t.rules.Verifier.Verify(ctx, t.sent)
-	}
+	v, err := p.holder(ctx, t)
 	if err != nil {
 		return p.unverified(ctx, t, err)
 	}
 	t.actFor(v)
 	return nil
+}
+
+// holder says whose token was sent.
+func (p *Proxy) holder(ctx context.Context, t *transaction) (*identity.Verified, error) {
+	if identity.IsProjectToken(t.sent) {
+		return p.verifyProjectToken(ctx, t)
+	}
+	return t.rules.Verifier.Verify(ctx, t.sent)
 }
 
 // verifyProjectToken looks the token up among those that the log tells of, by its digest.
@@ -71,12 +76,14 @@ func (p *Proxy) verifyProjectToken(ctx context.Context, t *transaction) (*identi
 	return v, err
 }
 
-// unverified refuses the token of t.
+// unverified refuses the token of t, and counts that against its source.
 func (p *Proxy) unverified(ctx context.Context, t *transaction, err error) error {
 	digest := sha256.Sum256([]byte(t.sent))
 	t.rec.Action = audit.ActionAuthenticate
 	t.rec.Principal = audit.Principal{TokenID: "sha256:" + hex.EncodeToString(digest[:8])}
-	return p.refuse(ctx, t, because(err))
+	e := because(err)
+	p.failed(t, e)
+	return p.refuse(ctx, t, e)
 }
 
 // actFor makes the holder of the token the one who asks.

@@ -15,6 +15,14 @@ import (
 // DefaultIssuedTTL is how long an access token lives whose caller asks for nothing else.
 const DefaultIssuedTTL = 15 * time.Minute
 
+// How many tokens a second are issued, whatever the limits are: each is a signature and a record, and an assertion is
+// remembered while it lasts, of which there is room for 65,536. One token serves its holder for minutes, so that these are
+// the rates of a fleet which starts at one time, be it of one workload or behind one address.
+const (
+	exchangesPerPrincipal = 20
+	exchangesPerSource    = 100
+)
+
 // ErrNotIssuing is wrapped by the errors of a node that has no signing key: another one has to be asked.
 var ErrNotIssuing = errors.New("this node signs no tokens")
 
@@ -73,22 +81,46 @@ func (p *Proxy) Exchange(ctx context.Context, c *Call, r ExchangeRequest) (Issue
 // authenticateFor is authenticate, also for the assertion of a client, which is taken once.
 func (p *Proxy) authenticateFor(ctx context.Context, c *Call, t *transaction, assertion bool) error {
 	if !assertion || c.Token == "" {
-		_, err := p.authenticate(ctx, c, t)
-		return err
+		if _, err := p.authenticate(ctx, c, t); err != nil {
+			return err
+		}
+		return p.limitExchange(ctx, c, t)
 	}
 	if err := p.limitSource(ctx, c, t); err != nil {
+		return err
+	}
+	if err := p.holdBack(ctx, t); err != nil {
 		return err
 	}
 	v, err := t.rules.Verifier.VerifyAssertion(ctx, c.Token)
 	if err != nil {
 		return p.unverified(ctx, t, err)
 	}
+	t.actFor(v)
 	pr := &v.Principal
+	if err := p.limitPrincipal(ctx, pr, t); err != nil {
+		return err
+	}
+	// An assertion that has to wait can be sent again: it is used up below.
+	if err := p.limitExchange(ctx, c, t); err != nil {
+		return err
+	}
 	if !p.assertions.Take(pr.Issuer+" "+pr.TokenID, pr.Expires.Add(identity.Leeway), t.rec.Time) {
 		return p.unverified(ctx, t, errReplayed)
 	}
-	t.actFor(v)
-	return p.limitPrincipal(ctx, pr, t)
+	return nil
+}
+
+// limitExchange bounds how many tokens are made. Who has to wait for the principal takes nothing from the source.
+func (p *Proxy) limitExchange(ctx context.Context, c *Call, t *transaction) error {
+	t.rec.Action = audit.ActionExchange
+	pr, now := t.req.Principal, p.mono()
+	wait := p.exchangers.take(p.exchangers.principal(pr.Trust, pr.Issuer, pr.Subject), exchangesPerPrincipal, now)
+	if err := p.limited(ctx, t, wait, "too many tokens were issued to this principal; use one until it ends"); err != nil {
+		return err
+	}
+	wait = p.exchangers.take(p.exchangers.source(c.SourceIP), exchangesPerSource, now)
+	return p.limited(ctx, t, wait, "too many tokens were issued to this address; slow down")
 }
 
 var errReplayed = &Error{Code: api.TokenInvalid, Message: "the assertion was taken before; sign each one anew, with a jti of its own"}

@@ -28,3 +28,20 @@ func Waiting(p *Proxy) int64 { return p.gate.waiting.Load() }
 
 // WaitForUses waits until what was noted of project tokens is written.
 func (p *Proxy) WaitForUses() { p.uses.wg.Wait() }
+
+// The rates that are set whatever the limits are.
+const (
+	FailureRate           = failureRate
+	TokenFailureRate      = tokenFailureRate
+	ExchangesPerPrincipal = exchangesPerPrincipal
+	ExchangesPerSource    = exchangesPerSource
+)
+
+// Failures knows who failed to authenticate.
+type Failures struct{ f *failures }
+
+func NewFailures() Failures { return Failures{newFailures()} }
+
+func (f Failures) Note(address, token string, now time.Duration) { f.f.note(address, token, now) }
+
+func (f Failures) Len() int { return Buckets{f.f.buckets}.Len() }

@@ -78,7 +78,9 @@ func (p *projectTokens) apply(f *state.Fact) {
 		if p.byDigest == nil {
 			p.byDigest, p.digests = map[[sha256.Size]byte]*identity.ProjectToken{}, map[string][sha256.Size]byte{}
 		}
-		p.byDigest[t.Digest], p.digests[f.ID] = t, t.Digest
+		if p.byDigest[t.Digest] == nil { // one fact tells of a token, and another changes nothing about it
+			p.byDigest[t.Digest], p.digests[f.ID] = t, t.Digest
+		}
 	}
 }
 

@@ -74,7 +74,9 @@ type Proxy struct {
 	lent       atomic.Int64 // secret bytes of answers; see lend
 	sources    *buckets
 	principals *buckets
-	senders    *buckets          // to hooks
+	senders    *buckets // to hooks
+	exchangers *buckets // sources and principals
+	failures   *failures
 	replays    *identity.Replays // of hooks
 	assertions *identity.Replays // of clients
 }
@@ -110,7 +112,7 @@ func New(c Config) (*Proxy, error) {
 	p := &Proxy{
 		region: c.Region, cache: c.Cache, audit: c.Audit, mounts: mounts, wall: c.Wall, mono: c.Mono, log: c.Logger,
 		sources: newBuckets(), principals: newBuckets(), senders: newBuckets(), replays: identity.NewReplays(),
-		assertions: identity.NewReplays(),
+		assertions: identity.NewReplays(), exchangers: newBuckets(), failures: newFailures(),
 	}
 	p.rules.Store(newRuleSet(c.Rules))
 	p.fresh = newFreshness(c, c.Cache)

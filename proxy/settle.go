@@ -51,7 +51,7 @@ func (p *Proxy) late(t *transaction) bool {
 // overtaken reports whether t would not be decided now as it was, or not with the same value. What it asks again leaves
 // no record: the one that t has stays true unless something changed, and then there will be another.
 func (p *Proxy) overtaken(ctx context.Context, t *transaction, r ReadRequest, a *Answer) bool {
-	if _, err := t.rules.Verifier.Verify(ctx, t.sent); err != nil {
+	if _, err := p.holder(ctx, t); err != nil {
 		return true
 	}
 	decided := t.generation

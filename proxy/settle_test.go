@@ -262,3 +262,39 @@ func TestWallClockHasNoMonotonicReading(t *testing.T) {
 		t.Errorf("the policy was asked at %v, want a time of the wall clock alone", asked)
 	}
 }
+
+// A project token is looked up again like any other token is verified again: nothing about it has changed, so the value goes
+// out as it was decided, or its time is over, and nothing does.
+func TestFrozenInARequestOfAProjectToken(t *testing.T) {
+	for name, c := range map[string]struct {
+		frozen  time.Duration
+		value   string
+		code    api.Code
+		records int // of values
+	}{
+		"still good": {10 * time.Second, canary, "", 1},
+		"over":       {25 * time.Hour, "", api.TokenInvalid, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			token, code := createToken(t, h, h.call(t, "revoke:** read:**"))
+			if code != "" {
+				t.Fatal(code)
+			}
+			call := &proxy.Call{Token: token, SourceIP: "192.0.2.1"}
+			h.read(t, call, "one/KEY")
+			before := h.records(`"action":"read"`, `"status":200`)
+			value, code := held(t, h, call, func(n int) {
+				if n == 1 {
+					h.clock.pass(c.frozen, 0)
+				}
+			})
+			if value != c.value || code != c.code && code != api.TokenExpired {
+				t.Errorf("got %q %q, want %q %q", value, code, c.value, c.code)
+			}
+			if got := h.records(`"action":"read"`, `"status":200`) - before; got != c.records {
+				t.Errorf("got %d records of values, want %d", got, c.records)
+			}
+		})
+	}
+}

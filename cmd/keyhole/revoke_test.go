@@ -59,8 +59,15 @@ func TestRevokeListLift(t *testing.T) {
 		t.Errorf("got %s%s", stderr, out)
 	}
 	for _, args := range [][]string{
-		{}, {"--subject", "a"}, {"--reason", "x"}, {"--subject", "a", "--trust", "b", "--reason", "x"}, {"other"},
-		{"--secret", "a//b", "--reason", "x"}, {"--subject", "a", "--reason", "x", "--until", "soon"}, {"lift"}, {"list", "x"},
+		{},
+		{"--subject", "a"},
+		{"--reason", "x"},
+		{"--subject", "a", "--trust", "b", "--reason", "x"},
+		{"other"},
+		{"--secret", "a//b", "--reason", "x"},
+		{"--subject", "a", "--reason", "x", "--until", "soon"},
+		{"lift"},
+		{"list", "x"},
 	} {
 		keyhole(t, 2, "", append(append([]string{"revoke"}, args...), "--dir", dir)...)
 	}

@@ -61,6 +61,14 @@ func (v *verifications) get(digest [sha256.Size]byte, now time.Time) *verificati
 	return e
 }
 
+// holds reports whether there is a verification, however long ago it was made.
+func (v *verifications) holds(digest [sha256.Size]byte) bool {
+	s := v.shard(&digest)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.young[digest] != nil || s.old[digest] != nil
+}
+
 // fresh reports whether e was made within the last minute. A clock that went back says nothing about that.
 func (e *verification) fresh(now int64) bool { return now >= e.at && now-e.at < rememberFor }
 

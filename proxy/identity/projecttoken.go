@@ -17,7 +17,8 @@ import (
 )
 
 // ProjectTokenPattern finds project tokens in texts (RE2 syntax). What it finds is one only if its checksum is right, which
-// CheckProjectToken says without asking anybody.
+// CheckProjectToken says without asking anybody. It wants a token to stand apart from other letters and digits: escapes such
+// as those of "%20kh_…" have to be undone before.
 const ProjectTokenPattern = `\bkh_[a-z0-9][a-z0-9-]{0,31}_[0-9A-Za-z]{36}\b`
 
 // ProjectTrust is the trust rule of project tokens, as records and revocations name it.

@@ -148,6 +148,12 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Verified, error) 
 	return v.verify(ctx, token, digest, now)
 }
 
+// Knows reports whether this token verified before and is remembered for it, so that Verify is likely to take it and cheap
+// where it does not. It says nothing about whether the token is good now.
+func (v *Verifier) Knows(token string) bool {
+	return len(token) <= MaxTokenBytes && v.cache.holds(digestOf(token))
+}
+
 func (v *Verifier) verify(ctx context.Context, token string, digest [sha256.Size]byte, now time.Time) (*Verified, error) {
 	u, err := v.parse(token)
 	if err != nil {

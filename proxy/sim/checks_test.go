@@ -145,7 +145,7 @@ func (w *world) checkAge(a *answer, n int, restricted bool) {
 // certain are the answers that say nothing about what exists.
 var certain = []api.Code{
 	api.ScopeDenied, api.PolicyDenied, api.Revoked, api.TokenRevoked, api.TokenExpired, api.TokenInvalid, api.StateUnavailable,
-	api.AuditUnavailable,
+	api.AuditUnavailable, api.RateLimited,
 }
 
 // checkRefusal: I9, and that what is refused is refused for a reason.
@@ -190,7 +190,8 @@ func (w *world) checkAbsent(a *answer) {
 
 // checkHealthy: where nothing fails nothing is refused.
 func (w *world) checkHealthy(a *answer) {
-	if a.code == api.TokenExpired || a.code == api.TokenInvalid || a.code == api.NotFound || w.model.touched(a) {
+	// Callers whose tokens have expired ask from the same address, which is then held back.
+	if a.code == api.RateLimited || a.code == api.TokenExpired || a.code == api.TokenInvalid || a.code == api.NotFound || w.model.touched(a) {
 		return
 	}
 	for _, r := range w.model.rules(a.begin, a.end) {
