@@ -181,7 +181,7 @@ func (c *Cache) failedLocked(f *flight, now instant, err error) {
 	old, held := c.lru.Peek(f.key)
 	switch {
 	case f.detached:
-		// Who came after the cut may have stored better news already.
+		return // who came after the cut may have stored better news already
 	case definite(err):
 		if held {
 			c.removeLocked(old)

@@ -321,3 +321,29 @@ func TestHeld(t *testing.T) {
 		t.Errorf("held %q, %v; want version 1", v, ok)
 	}
 }
+
+// A read that an invalidation cut off tells nothing of what was read after it: that is no answer of an upstream that fails.
+func TestAFailureBeforeAnInvalidationIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := &upstream{}
+		c := open(t, cache.Config{})
+		k := key(t, "a")
+		short := cache.TTL{Soft: time.Second, Hard: 2 * time.Second, Stale: time.Hour}
+		go func() {
+			_, err := c.Get(t.Context(), k, short, func(context.Context, cache.Key) (*secret.Secret, error) {
+				time.Sleep(1500 * time.Millisecond)
+				return nil, errUpstream
+			})
+			if !errors.Is(err, errUpstream) {
+				t.Errorf("who asked before: %v", err)
+			}
+		}()
+		synctest.Wait()
+		c.Invalidate(secret.Exactly(k.Path))
+		warm(t, c, k, short, u)
+		time.Sleep(short.Hard)
+		if n, s, err := try(t, c, k, short, u); n != 2 || s != cache.Miss {
+			t.Errorf("read %d, %s, %v; want 2, miss", n, s, err)
+		}
+	})
+}
