@@ -71,6 +71,7 @@ func (p *Proxy) ReadBatch(ctx context.Context, c *Call, paths []secret.Path) ([]
 			it.Answer = Answer{}
 			it.Err = p.refuse(ctx, ts[i], overloaded())
 		default:
+			it.Answer.own()
 			p.describe(ts[i], &it.Answer)
 			if it.Err = p.record(ctx, ts[i]); it.Err != nil {
 				it.Answer.Release()

@@ -23,25 +23,36 @@ func (m *mount) pick(a *Answer, r ReadRequest) error {
 	if name == "" {
 		return nil
 	}
-	s := a.entry.Secret()
-	v, ok := s.Field(name)
-	switch state := cache.State(a.State); {
+	v, err := field(&a.entry, name)
+	if err == nil {
+		a.Value, a.Fields, a.picked = v, nil, true
+	}
+	return err
+}
+
+// field is the one field of an object, which lives as long as the hold on it.
+func field(object *cache.Handle, name string) (secret.Value, error) {
+	v, ok := object.Secret().Field(name)
+	switch state := object.State(); {
 	case ok:
+		return v, nil
 	case state == cache.Stale:
-		return fmt.Errorf("%w: what is held of the object is old and lacks the field", secret.ErrUnavailable)
+		return secret.Value{}, fmt.Errorf("%w: what is held of the object is old and lacks the field", secret.ErrUnavailable)
 	case state == cache.Hit:
-		return &cache.NegativeError{Age: a.Age}
-	default:
-		return secret.ErrNotFound
+		return secret.Value{}, &cache.NegativeError{Age: object.Age()}
 	}
-	a.Value, a.Fields, a.picked = v, nil, true
-	if s.Size() > smallAnswer {
-		// Who reads slowly must not keep a large object in memory for one field of it.
-		a.copied = v.Clone()
-		a.Value = a.copied
-		a.entry.Release()
+	return secret.Value{}, secret.ErrNotFound
+}
+
+// own makes a copy of the one field that a is, where the object is large: who reads slowly must not keep that in
+// memory. It comes after lend: before, nothing bounds how many copies there are.
+func (a *Answer) own() {
+	if !a.picked || a.Unchanged || a.entry.Secret().Size() <= smallAnswer {
+		return
 	}
-	return nil
+	a.copied = a.Value.Clone()
+	a.Value = a.copied
+	a.entry.Release()
 }
 
 // spread makes fields of an object of the layout Fields that is one value: vaults without fields keep an environment as

@@ -112,6 +112,7 @@ func (p *Proxy) answer(ctx context.Context, t *transaction, r ReadRequest) (Answ
 		t.rec.Cache.State, t.rec.Cache.Age = e.Cache, e.Age
 		return Answer{}, p.refuse(ctx, t, e)
 	}
+	a.own()
 	p.describe(t, &a)
 	if err := p.record(ctx, t); err != nil {
 		a.Release()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -362,6 +364,26 @@ func TestStaleIsDecidedByField(t *testing.T) {
 	}
 }
 
+// history is an environment that tells its versions, of which it has none.
+type history struct{ *environment }
+
+func (history) Versions(context.Context, string) ([]secret.VersionInfo, error) { return nil, nil }
+
+// Of versions too: an object that is not known to be good any more is no proof of what there is not.
+func TestVersionsOfAFieldInAnOutage(t *testing.T) {
+	up := newEnvironment("user", "app")
+	h := newHarness(t, ofFields(t, history{up}))
+	c := h.call(t, "read:** list:**")
+	h.read(t, c, "one/DB/user")
+	for _, want := range []api.Code{api.NotFound, api.UpstreamError} {
+		if _, err := h.Versions(t.Context(), c, path(t, "one/DB/nobody")); err == nil || codeOf(t, err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		up.breakDown(secret.ErrUnavailable)
+		h.clock.pass(6*time.Minute, 6*time.Minute)
+	}
+}
+
 // Many who reject a field have its object read anew once.
 func TestRejectedField(t *testing.T) {
 	up := newEnvironment("user", "old", "password", "old")
@@ -413,6 +435,31 @@ func TestFieldsOfALargeObject(t *testing.T) {
 		if strings.Trim(string(v), "\x00") != "" {
 			t.Errorf("item %d is still in memory", i)
 		}
+	}
+}
+
+// What a batch has no room for is not copied before that is known.
+func TestALargeFieldAskedForManyTimes(t *testing.T) {
+	up := newEnvironment("user", "app", "large", strings.Repeat("x", 500<<10))
+	h := newHarness(t, ofFields(t, up))
+	c := h.call(t, "read:**")
+	h.read(t, c, "one/DB/user")
+	paths := slices.Repeat([]secret.Path{path(t, "one/DB/large")}, proxy.MaxBatch)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	items, err := h.ReadBatch(t.Context(), c, paths)
+	runtime.ReadMemStats(&after)
+	must(t, err)
+	given := 0
+	for i := range items {
+		given += items[i].Answer.Value.Len()
+		items[i].Answer.Release()
+	}
+	if given == 0 || given > proxy.MaxBatchBytes {
+		t.Errorf("a batch of %d bytes, want some, and at most %d", given, proxy.MaxBatchBytes)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 2*proxy.MaxBatchBytes {
+		t.Errorf("%d bytes of memory for a batch of %d", used, given)
 	}
 }
 

@@ -55,10 +55,10 @@ func (m *mount) versions(ctx context.Context, path secret.Path) ([]secret.Versio
 		if err != nil {
 			return nil, err
 		}
-		_, ok := entry.Secret().Field(path.Name())
+		_, err = field(&entry, path.Name())
 		entry.Release()
-		if !ok {
-			return nil, secret.ErrNotFound
+		if err != nil {
+			return nil, err
 		}
 	}
 	all, err := m.versioner.Versions(ctx, key.Name)
