@@ -3,7 +3,7 @@
 // Its laws:
 //   - Nothing runs in the background. Whichever request finds that there is something to do does it, one at a time; those
 //     that cannot go on without wait for it, each no longer than its own context.
-//   - A login that was given up because its request went away counts for nobody else: the next one who waits tries again.
+//   - A login that was given up because its request went away, or had no need of it, counts for nobody else: the next one who waits tries again.
 //   - Who waited for a login shares what it gave, even where that ends at once: whom it logs in to may take it still.
 //   - A session that lives is used while nothing fresh is to be had in its place, and that is tried again after a pause.
 package keeper
@@ -20,6 +20,10 @@ import (
 // failed, or brought one that is not fresh either, which is all that some have to give until shortly before its end.
 const renewPause = 5 * time.Second
 
+// renewTime is how long a login may take while there is a session that lives. One try of a read has four seconds: it must
+// not be lost to a login that it could do without, nor count as a failure of the upstream.
+const renewTime = 3 * time.Second
+
 // Session is what a login gave. It does not change; the zero value is none.
 type Session interface {
 	comparable
@@ -30,7 +34,8 @@ type Session interface {
 }
 
 // Login makes a session. alive is the one that nears its end, to be renewed or replaced; the zero value where there is
-// none to go on with. No two run at a time. ctx is that of the request which needs it.
+// none to go on with. No two run at a time. ctx is that of the request which needs it, and ends after three seconds where
+// there is one.
 type Login[S Session] func(ctx context.Context, alive S) (S, error)
 
 // Keeper is safe for concurrent use.
@@ -44,7 +49,8 @@ type Keeper[S Session] struct {
 	pause  time.Time  // do not try to renew before
 }
 
-// flight is one login. s and err are set when done is closed; gone means that whoever made it went away.
+// flight is one login. s and err are set when done is closed; gone means that whoever made it went away or can do
+// without it.
 type flight[S Session] struct {
 	done chan struct{}
 	s    S
@@ -106,6 +112,12 @@ func (k *Keeper[S]) pausedLocked(now time.Time) bool {
 }
 
 func (k *Keeper[S]) fly(ctx context.Context, f *flight[S], alive S, login Login[S]) {
+	var none S
+	if alive != none {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, renewTime)
+		defer cancel()
+	}
 	defer func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -112,6 +112,39 @@ func TestWhatLivesIsUsed(t *testing.T) {
 	})
 }
 
+// While the login is silent a session that lives is used in time for the request that asked, and who cannot use that one
+// logs in with all the time it has.
+func TestASilentRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		d.want(t, "first", 1, 1)
+		d.slow = 8 * time.Second
+		time.Sleep(30 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		first := d.together(ctx, 1)
+		s, err := d.kept.Get(ctx, func(s *session) bool { return s.n == 1 }, d.login)
+		if !errors.Is(err, secret.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("who refuses it, and has no time for the whole login: got %+v, %v", s, err)
+		}
+		if g := <-first; g.err != nil || g.n != 1 {
+			t.Errorf("got %+v, want the session that lives", g)
+		}
+		s, err = d.kept.Get(t.Context(), func(s *session) bool { return s.n == 1 }, d.login)
+		if err != nil || s.n != 4 {
+			t.Errorf("who refuses it: got %+v, %v; want session 4", s, err)
+		}
+
+		d.slow = time.Minute
+		time.Sleep(35 * time.Second)
+		began := time.Now()
+		d.want(t, "silent", 4, 5)
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("the request waited %v for a login that it could do without, want 3s", took)
+		}
+	})
+}
+
 // What gives nothing fresh is asked again after a pause, not for each request.
 func TestWhatIsNeverFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
