@@ -63,11 +63,8 @@ func appendRuntimeSecret(b []byte, a *proxy.Answer) []byte {
 	b = slices.Grow(b, room(a))
 	b = append(b, `{"data":{`...)
 	if a.Fields != nil {
-		// The document is built behind the answer and then quoted into it; both are wiped with the buffer.
-		scratch := appendFields(make([]byte, 0, cap(b)), a.Fields)
 		b = append(b, `"value":`...)
-		b = jsontext.AppendString(b, scratch)
-		clear(scratch[:cap(scratch)])
+		b = appendText(b, a)
 	} else {
 		b = appendValue(b, a.Value)
 		if encodingOf(a.Value) != encodingUTF8 {
@@ -77,6 +74,18 @@ func appendRuntimeSecret(b []byte, a *proxy.Answer) []byte {
 	b = append(b, `,"version":"`...)
 	b = append(b, a.Version...)
 	return append(b, "\"}}\n"...)
+}
+
+// appendText writes a text, or fields as the text of their canonical JSON. The buffer has the room already.
+func appendText(b []byte, a *proxy.Answer) []byte {
+	if a.Fields == nil {
+		return jsontext.AppendString(b, a.Value.Reveal())
+	}
+	// The document is built beside the answer and then quoted into it; both are wiped.
+	scratch := appendFields(make([]byte, 0, cap(b)), a.Fields)
+	b = jsontext.AppendString(b, scratch)
+	clear(scratch[:cap(scratch)])
+	return b
 }
 
 // room is what the whole answer takes at most. It is made at once: growing step by step would leave copies of the value

@@ -91,8 +91,8 @@ func TestProblems(t *testing.T) {
 		}},
 		{"not an address", base + "listen: {native: 8640}\n", []string{`k.yaml:5:18: listen.native: want HOST:PORT such as 127.0.0.1:8640, or an object with it, not 8640`}},
 		{"not an address either", base + "listen: {native: localhost}\n", []string{`k.yaml:5:18: listen.native: want HOST:PORT such as 127.0.0.1:8640, not "localhost"`}},
-		{"TLS without an address", base + "listen:\n  aws: {tls: {cert: file:c, key: file:k}}\n", []string{
-			`k.yaml:6:8: listen.aws.address: is needed with tls; want HOST:PORT such as 127.0.0.1:8640`,
+		{"TLS without an address", base + "listen:\n  vault: {tls: {cert: file:c, key: file:k}}\n", []string{
+			`k.yaml:6:10: listen.vault.address: is needed with tls; want HOST:PORT such as 127.0.0.1:8640`,
 		}},
 		{"TLS without a key", base + "listen:\n  native: {address: \":1\", tls: {cert: file:c}}\n", []string{
 			`k.yaml:6:32: listen.native.tls.key: this key is required; want a reference such as file:keys/NAME.pem or env:NAME`,
