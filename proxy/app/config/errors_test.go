@@ -85,6 +85,9 @@ func TestProblems(t *testing.T) {
 		{"an admin address for all", base + "listen: {admin: \"0.0.0.0:8641\"}\n", []string{
 			`k.yaml:5:17: listen.admin: must be a loopback address such as 127.0.0.1:8641: it shows what no client may see`,
 		}},
+		{"an AWS address for all", base + "listen: {aws: \"0.0.0.0:2773\", insecure_http: true}\n", []string{
+			`k.yaml:5:15: listen.aws: must be a loopback address such as 127.0.0.1:2773: the dialect has no encryption, and its clients look for it on their own machine`,
+		}},
 		{"plain HTTP for all", base + "listen: {native: \":8640\", vault: 10.0.0.1:8200}\n", []string{
 			`k.yaml:5:18: listen.native: plain HTTP on an address that is not loopback; give tls, or set listen.insecure_http: true`,
 			`k.yaml:5:34: listen.vault: plain HTTP on an address that is not loopback; give tls, or set listen.insecure_http: true`,
