@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/base64"
 	"net/http"
 	"slices"
 	"strconv"
@@ -81,10 +80,8 @@ func appendParameter(b []byte, a *proxy.Answer, n awsName, decrypted bool, regio
 	} else {
 		b = append(b, `,"Type":"String","Value":`...)
 	}
-	if a.Fields == nil && encodingOf(a.Value) != encodingUTF8 {
-		b = append(b, '"')
-		b = base64.StdEncoding.AppendEncode(b, a.Value.Reveal())
-		b = append(b, '"')
+	if isBinary(a) {
+		b = appendBase64(b, a.Value)
 	} else {
 		b = appendText(b, a)
 	}

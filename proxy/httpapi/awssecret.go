@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
@@ -98,10 +97,8 @@ func (a *AWS) readSecret(w http.ResponseWriter, r *http.Request, id string, q aw
 
 // appendContent writes SecretString, or SecretBinary where the value is no text. The buffer has the room already.
 func appendContent(b []byte, a *proxy.Answer) []byte {
-	if a.Fields == nil && encodingOf(a.Value) != encodingUTF8 {
-		b = append(b, `"SecretBinary":"`...)
-		b = base64.StdEncoding.AppendEncode(b, a.Value.Reveal())
-		return append(b, '"')
+	if isBinary(a) {
+		return appendBase64(append(b, `"SecretBinary":`...), a.Value)
 	}
 	b = append(b, `"SecretString":`...)
 	return appendText(b, a)

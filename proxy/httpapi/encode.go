@@ -119,10 +119,17 @@ func appendValue(b []byte, v secret.Value) []byte {
 	if encodingOf(v) == encodingUTF8 {
 		return jsontext.AppendString(b, v.Reveal())
 	}
+	return appendBase64(b, v)
+}
+
+func appendBase64(b []byte, v secret.Value) []byte {
 	b = append(b, '"')
 	b = base64.StdEncoding.AppendEncode(b, v.Reveal())
 	return append(b, '"')
 }
+
+// isBinary reports whether a is no text and has to be written as base64.
+func isBinary(a *proxy.Answer) bool { return a.Fields == nil && encodingOf(a.Value) != encodingUTF8 }
 
 func appendFields(b []byte, fields []secret.Field) []byte {
 	b = append(b, '{')
