@@ -171,6 +171,13 @@ func TestSheddingKeepsCachedReads(t *testing.T) {
 		t.Errorf("a write: got %v", err)
 	}
 	for name, ask := range map[string]func() error{
+		"fresh": func() error {
+			a, err := h.Read(t.Context(), c, proxy.ReadRequest{Path: path(t, "one/KEY"), Fresh: true})
+			if err == nil {
+				a.Release()
+			}
+			return err
+		},
 		"versions": func() error { _, err := h.Versions(t.Context(), c, path(t, "one/KEY")); return err },
 		"rollback": func() error { _, err := h.Rollback(t.Context(), c, path(t, "one/KEY"), "1"); return err },
 	} {

@@ -21,6 +21,8 @@ type ReadRequest struct {
 	Field   string         // one field of a secret of fields; "" for the whole secret
 	// Unchanged, where not nil, says whether the caller holds what the entity tag names already; then nothing is sent.
 	Unchanged func(etag string) bool
+	// Fresh asks the upstream, whatever is cached. Where it fails there is no older value but an error.
+	Fresh bool
 }
 
 // Answer is a secret on its way out. Its record has been acknowledged. Its bytes are shared with the cache: read-only,
@@ -134,10 +136,15 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 			ttl.Keep = m.TTL.Stale // for the other fields of the object
 		}
 	}
-	if !p.room(t) && !p.cache.Has(key, ttl) {
+	if !p.room(t) && (r.Fresh || !p.cache.Has(key, ttl)) {
 		return Answer{}, overloaded()
 	}
-	entry, err := p.cache.Get(t.bounded(ctx), key, ttl, m.load)
+	var entry cache.Handle
+	if r.Fresh {
+		entry, err = p.cache.Fresh(t.bounded(ctx), key, ttl, m.load)
+	} else {
+		entry, err = p.cache.Get(t.bounded(ctx), key, ttl, m.load)
+	}
 	if err != nil {
 		return Answer{}, err
 	}

@@ -147,7 +147,7 @@ func TestConfigSchemaAndExplain(t *testing.T) {
 // Policies answer about requests that nobody made, as they would about real ones.
 func TestPolicyEval(t *testing.T) {
 	dir := t.TempDir()
-	p := serveDocument(t, dir)
+	p := serveDocument(t, dir, "")
 	p.Stop(t)
 	before := read(t, filepath.Join(dir, "audit/audit.jsonl"))
 	for _, c := range []struct {

@@ -128,7 +128,7 @@ func TestEveryActionIsDocumented(t *testing.T) {
 			t.Errorf("docs/audit.md does not name the action %s", m[1])
 		}
 	}
-	for _, surface := range []string{"native", "cli", "server", "admin"} {
+	for _, surface := range []string{"native", "aws", "cli", "server", "admin"} {
 		if !strings.Contains(row("via.surface"), "`"+surface+"`") {
 			t.Errorf("docs/audit.md does not name the surface %s", surface)
 		}

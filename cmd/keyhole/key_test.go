@@ -98,7 +98,7 @@ func TestKeyRotateNeedsItsRecords(t *testing.T) {
 // The doctor knows the server of the directory from whoever else has its port, and says so in both forms.
 func TestDoctor(t *testing.T) {
 	dir := t.TempDir()
-	p := serveDocument(t, dir)
+	p := serveDocument(t, dir, "")
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

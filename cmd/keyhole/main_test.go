@@ -37,12 +37,12 @@ func dev(t *testing.T, dir string) *proxytest.Process {
 // serve makes a directory with the document of the scripts and serves it.
 func serve(t *testing.T) *proxytest.Process {
 	t.Helper()
-	return serveDocument(t, t.TempDir())
+	return serveDocument(t, t.TempDir(), "")
 }
 
-func serveDocument(t *testing.T, dir string) *proxytest.Process {
+func serveDocument(t *testing.T, dir, document string) *proxytest.Process {
 	t.Helper()
-	proxytest.WriteDocument(t, dir, "")
+	proxytest.WriteDocument(t, dir, document)
 	return proxytest.StartBinary(t, bin, dir, "serve", "--config", filepath.Join(dir, devdir.ConfigFile))
 }
 
@@ -59,5 +59,12 @@ func keyhole(t *testing.T, code int, stdin string, args ...string) (stdout, stde
 func TestScriptsAgainstTheBinary(t *testing.T) {
 	proxytest.RunScripts(t, "../../proxy/httpapi/testdata/*.txt", func(t *testing.T) proxytest.Target {
 		return serve(t).Target()
+	})
+}
+
+func TestAWSScriptsAgainstTheBinary(t *testing.T) {
+	proxytest.RunScripts(t, "../../proxy/httpapi/testdata/aws/*.txt", func(t *testing.T) proxytest.Target {
+		document := strings.Replace(proxytest.Document, "listen: {", `listen: {aws: "127.0.0.1:0", `, 1)
+		return serveDocument(t, t.TempDir(), document).AWSTarget()
 	})
 }

@@ -107,7 +107,7 @@ func runServer(ctx context.Context, file string, f serverFlags, reload <-chan os
 	if err != nil {
 		return err
 	}
-	where := devdir.Server{PID: os.Getpid(), Native: s.NativeURL(), Admin: s.AdminURL()}
+	where := devdir.Server{PID: os.Getpid(), Native: s.NativeURL(), Admin: s.AdminURL(), AWS: s.AWSURL()}
 	r := &running{app: a, config: c, native: where.Native}
 	if err := prepare(r); err != nil {
 		return errors.Join(err, s.Close())
@@ -123,7 +123,7 @@ func runServer(ctx context.Context, file string, f serverFlags, reload <-chan os
 	if c.Listen.Native.TLS == nil {
 		warnPlainHTTP(log, s.NativeAddr())
 	}
-	log.Info("serving", "native", where.Native, "admin", where.Admin, "policy", a.PolicyDigest(), "version", version())
+	log.Info("serving", "native", where.Native, "admin", where.Admin, "aws", where.AWS, "policy", a.PolicyDigest(), "version", version())
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { a.Watch(watching, source, reload) })

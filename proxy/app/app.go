@@ -42,6 +42,7 @@ type Options struct {
 type App struct {
 	Proxy  *proxy.Proxy
 	Native *httpapi.Native
+	AWS    *httpapi.AWS
 
 	drivers  Drivers
 	options  Options
@@ -172,6 +173,10 @@ func (b *builder) build(ctx context.Context) error {
 		Proxy: b.app.Proxy, JWKS: b.app.publicKeys, Issuer: c.Identity.Issuer, TrustedProxies: c.Listen.TrustedProxies,
 		Surface: b.options.Surface, CursorKey: b.cursorKey, Logger: b.options.Logger,
 	})
+	if err != nil {
+		return err
+	}
+	b.app.AWS, err = httpapi.NewAWS(httpapi.AWSConfig{Proxy: b.app.Proxy, Region: c.Region, Logger: b.options.Logger})
 	return err
 }
 

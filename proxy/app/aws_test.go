@@ -89,6 +89,41 @@ func wantRead(t *testing.T, s *proxytest.Server, token, path string, code int, p
 // keysInEnv is how the functions are given credentials.
 var keysInEnv = map[string]string{"AWS_ACCESS_KEY_ID": awsemu.AccessKey, "AWS_SECRET_ACCESS_KEY": awsemu.SecretKey}
 
+// What clients of AWS call stages and labels are those of AWS, where the vault behind a mount is AWS, and names are paths.
+func TestAWSDialectOverAWS(t *testing.T) {
+	s, emu, token := aws(t, full.Drivers(), keysInEnv)
+	text := func(s string) *string { return &s }
+	old := emu.PutSecret(awsemu.Region, "teams/red", text("of red, newer"), nil)
+	pending := emu.PutSecret(awsemu.Region, "teams/red", text("of red, next"), nil)
+	emu.LabelSecret(awsemu.Region, "teams/red", pending, "AWSPENDING")
+	emu.LabelSecret(awsemu.Region, "teams/red", old, "AWSCURRENT")
+	emu.PutParameter("us-east-2", "/shared/KEY", "SecureString", "of all, newer")
+	emu.LabelParameter("us-east-2", "/shared/KEY", 1, "stable")
+	for _, row := range []struct{ uri, want string }{
+		{"/secretsmanager/get?secretId=red/red", `"SecretString":"of red, newer","VersionStages":["AWSCURRENT"]`},
+		{"/secretsmanager/get?secretId=red/red&versionStage=AWSPENDING", `"VersionId":"` + pending + `","SecretString":"of red, next","VersionStages":["AWSPENDING"]`},
+		{"/v1/red/red?versionId=" + old, `"VersionId":"` + old + `","SecretString":"of red, newer"`},
+		{"/systemsmanager/parameters/get/?name=%2Fshared%2FKEY&withDecryption=true", `"Value":"of all, newer","Version":2}`},
+		{"/systemsmanager/parameters/get?name=/shared/KEY&label=stable", `"Selector":":stable","Type":"String","Value":"of all","Version":1}`},
+		{"/systemsmanager/parameters/get?name=/aws/reference/secretsmanager/red/red&withDecryption=true", `"Value":"of red, newer"},`},
+		{"/secretsmanager/get?secretId=red/blue", `{"__type":"ConnectionError"`},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:2773"+row.uri, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Aws-Parameters-Secrets-Token", token)
+		resp, err := s.App.AWSInProcess().RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil || !strings.Contains(string(body), row.want) {
+			t.Errorf("%s: got %d %s (%v), want %s", row.uri, resp.StatusCode, body, err, row.want)
+		}
+	}
+}
+
 // A mount reads with the credentials of its own role: what one team may read, another may not, though they share an
 // upstream and the place in it, and a role that cannot be assumed holds up nobody else.
 func TestMountsHaveCredentialsOfTheirOwn(t *testing.T) {

@@ -13,6 +13,9 @@ func (a *App) InProcess() http.RoundTripper { return roundTripper{a.Native} }
 // AdminInProcess is InProcess for the admin listener.
 func (a *App) AdminInProcess() http.RoundTripper { return roundTripper{a.admin()} }
 
+// AWSInProcess is InProcess for the AWS dialect.
+func (a *App) AWSInProcess() http.RoundTripper { return roundTripper{a.AWS} }
+
 type roundTripper struct{ h http.Handler }
 
 // RoundTrip implements http.RoundTripper.

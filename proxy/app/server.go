@@ -31,7 +31,8 @@ type Server struct {
 	servers []*http.Server
 	lns     []net.Listener
 	native  net.Listener
-	admin   net.Listener
+	admin   net.Listener // nil where it is off
+	aws     net.Listener // nil where it is off
 
 	descriptors int // connections that each listener has descriptors for; 0: no limit
 	few         sync.Once
@@ -47,8 +48,10 @@ func (a *App) Listen() (*Server, error) {
 		return nil, fmt.Errorf("%s: it is off, and a server has nothing else to serve; give HOST:PORT", nativeKey)
 	}
 	listeners := 1
-	if l.Admin != "" {
-		listeners++
+	for _, address := range []string{l.Admin, l.AWS} {
+		if address != "" {
+			listeners++
+		}
 	}
 	s := &Server{app: a, descriptors: connectionsEach(descriptors(), listeners)}
 	if l.Native.TLS != nil {
@@ -64,6 +67,12 @@ func (a *App) Listen() (*Server, error) {
 	}
 	if l.Admin != "" {
 		if s.admin, err = s.open("listen.admin", l.Admin, a.admin()); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	if l.AWS != "" {
+		if s.aws, err = s.open("listen.aws", l.AWS, a.AWS); err != nil {
 			s.close()
 			return nil, err
 		}
@@ -111,11 +120,16 @@ func (s *Server) NativeURL() string {
 }
 
 // AdminURL is where this machine reaches the admin listener, "" where it is off.
-func (s *Server) AdminURL() string {
-	if s.admin == nil {
+func (s *Server) AdminURL() string { return plainURL(s.admin) }
+
+// AWSURL is where this machine reaches the AWS dialect, "" where it is off.
+func (s *Server) AWSURL() string { return plainURL(s.aws) }
+
+func plainURL(ln net.Listener) string {
+	if ln == nil {
 		return ""
 	}
-	return "http://" + reachable(s.admin.Addr())
+	return "http://" + reachable(ln.Addr())
 }
 
 // reachable is an address to dial: what listens on all addresses is on loopback too.

@@ -20,7 +20,6 @@ func unsupported(c *config.Config) error {
 			errs = append(errs, fmt.Errorf("%s: %s is not supported by this version; remove the key", key, what))
 		}
 	}
-	refuse(c.Listen.AWS.Address != "", "listen.aws", "the AWS dialect")
 	refuse(c.Listen.Vault.Address != "", "listen.vault", "the Vault dialect")
 	refuse(c.Cache.SecondLevel.Enabled, "cache.second_level.enabled", "the second cache level")
 	refuse(c.Telemetry.OTLP != "", "telemetry.otlp", "OTLP export")

@@ -63,11 +63,8 @@ func appendRuntimeSecret(b []byte, a *proxy.Answer) []byte {
 	b = slices.Grow(b, room(a))
 	b = append(b, `{"data":{`...)
 	if a.Fields != nil {
-		// The document is built behind the answer and then quoted into it; both are wiped with the buffer.
-		scratch := appendFields(make([]byte, 0, cap(b)), a.Fields)
 		b = append(b, `"value":`...)
-		b = jsontext.AppendString(b, scratch)
-		clear(scratch[:cap(scratch)])
+		b = appendText(b, a)
 	} else {
 		b = appendValue(b, a.Value)
 		if encodingOf(a.Value) != encodingUTF8 {
@@ -77,6 +74,18 @@ func appendRuntimeSecret(b []byte, a *proxy.Answer) []byte {
 	b = append(b, `,"version":"`...)
 	b = append(b, a.Version...)
 	return append(b, "\"}}\n"...)
+}
+
+// appendText writes a text, or fields as the text of their canonical JSON. The buffer has the room already.
+func appendText(b []byte, a *proxy.Answer) []byte {
+	if a.Fields == nil {
+		return jsontext.AppendString(b, a.Value.Reveal())
+	}
+	// The document is built beside the answer and then quoted into it; both are wiped.
+	scratch := appendFields(make([]byte, 0, cap(b)), a.Fields)
+	b = jsontext.AppendString(b, scratch)
+	clear(scratch[:cap(scratch)])
+	return b
 }
 
 // room is what the whole answer takes at most. It is made at once: growing step by step would leave copies of the value
@@ -110,10 +119,17 @@ func appendValue(b []byte, v secret.Value) []byte {
 	if encodingOf(v) == encodingUTF8 {
 		return jsontext.AppendString(b, v.Reveal())
 	}
+	return appendBase64(b, v)
+}
+
+func appendBase64(b []byte, v secret.Value) []byte {
 	b = append(b, '"')
 	b = base64.StdEncoding.AppendEncode(b, v.Reveal())
 	return append(b, '"')
 }
+
+// isBinary reports whether a is no text and has to be written as base64.
+func isBinary(a *proxy.Answer) bool { return a.Fields == nil && encodingOf(a.Value) != encodingUTF8 }
 
 func appendFields(b []byte, fields []secret.Field) []byte {
 	b = append(b, '{')

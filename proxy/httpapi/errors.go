@@ -23,6 +23,38 @@ var challenges = map[api.Code]string{
 	api.UnknownKey:      `Bearer realm="keyhole", error="invalid_token", error_description="unknown key"`,
 }
 
+// awsErrors are the statuses and types of the AWS dialect: those of the services where AWS has a word for it, else those
+// of its agent. A code without a type is answered in plain text, as the agent answers what it does not understand. What
+// is not listed is an InternalFailure.
+var awsErrors = map[api.Code]awsError{
+	api.InvalidRequest:   {http.StatusBadRequest, ""},
+	api.UnknownParameter: {http.StatusBadRequest, ""},
+	api.UnknownRoute:     {http.StatusNotFound, ""},
+	api.MethodNotAllowed: {http.StatusMethodNotAllowed, ""},
+	api.NotReady:         {http.StatusBadRequest, ""},
+	api.InvalidPath:      {http.StatusBadRequest, "ValidationException"},
+
+	api.Unauthenticated: {http.StatusUnauthorized, "UnrecognizedClientException"},
+	api.TokenExpired:    {http.StatusUnauthorized, "ExpiredTokenException"},
+	api.TokenInvalid:    {http.StatusUnauthorized, "UnrecognizedClientException"},
+	api.TokenRevoked:    {http.StatusUnauthorized, "UnrecognizedClientException"},
+	api.UnknownKey:      {http.StatusUnauthorized, "UnrecognizedClientException"},
+
+	api.ScopeDenied:      {http.StatusBadRequest, "AccessDeniedException"},
+	api.PolicyDenied:     {http.StatusBadRequest, "AccessDeniedException"},
+	api.Revoked:          {http.StatusBadRequest, "AccessDeniedException"},
+	api.ApprovalRequired: {http.StatusBadRequest, "AccessDeniedException"},
+	api.NotFound:         {http.StatusBadRequest, "ResourceNotFoundException"},
+	api.RateLimited:      {http.StatusTooManyRequests, "ThrottlingException"},
+
+	api.UpstreamError:     {http.StatusBadGateway, "ConnectionError"},
+	api.UpstreamTimeout:   {http.StatusGatewayTimeout, "TimeoutError"},
+	api.AuditUnavailable:  {http.StatusServiceUnavailable, "ServiceUnavailable"},
+	api.StateUnavailable:  {http.StatusServiceUnavailable, "ServiceUnavailable"},
+	api.PolicyUnavailable: {http.StatusServiceUnavailable, "ServiceUnavailable"},
+	api.Overloaded:        {http.StatusServiceUnavailable, "ServiceUnavailable"},
+}
+
 // WriteError is for other listeners: they answer a failure as the native API does.
 func WriteError(w http.ResponseWriter, err error) {
 	setPrivate(w.Header())

@@ -86,15 +86,7 @@ func NewNative(c Config) (*Native, error) {
 
 // ServeHTTP answers one request. A panic ends as a bare 500: its text may hold anything.
 func (n *Native) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer func() {
-		if v := recover(); v != nil {
-			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(v)
-			}
-			n.log.Error("panic in a request handler", "type", typeName(v))
-			writeError(w, &proxy.Error{Code: api.Internal, Message: internalMessage})
-		}
-	}()
+	defer rescue(n.log, func(err error) { writeError(w, err) })
 	setPrivate(w.Header())
 	err := n.admitted(w, r)
 	switch {
@@ -103,6 +95,19 @@ func (n *Native) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		writeError(w, err)
 	}
+}
+
+// rescue is deferred by what answers requests: a panic is told as an internal error, and its text to nobody.
+func rescue(log *slog.Logger, tell func(error)) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	log.Error("panic in a request handler", "type", typeName(v))
+	tell(&proxy.Error{Code: api.Internal, Message: internalMessage})
 }
 
 // admitted routes what the proxy has room for. Whoever asks how the server is gets an answer when it is busy, too: it is

@@ -17,10 +17,15 @@ func (n *Native) call(r *http.Request) (proxy.Call, error) {
 	if err != nil {
 		return proxy.Call{}, err
 	}
+	return callOf(r, token, n.surface, n.source(r)), nil
+}
+
+// callOf is what every dialect tells of a request.
+func callOf(r *http.Request, token, surface, source string) proxy.Call {
 	return proxy.Call{
-		Token: token, Surface: n.surface, SourceIP: n.source(r), UserAgent: r.UserAgent(),
+		Token: token, Surface: surface, SourceIP: source, UserAgent: r.UserAgent(),
 		RequestID: first(r.Header["X-Request-Id"]), TraceID: traceID(first(r.Header["Traceparent"])),
-	}, nil
+	}
 }
 
 // callOn is call for a route on one path and without query parameters.
@@ -77,11 +82,7 @@ func traceID(parent string) string {
 // source is the peer's address, unless the peer is a trusted proxy: then the last address of X-Forwarded-For that is
 // not itself a trusted proxy. Anything unreadable in that list ends the search at the hop that added it.
 func (n *Native) source(r *http.Request) string {
-	host := r.RemoteAddr
-	if i := strings.LastIndexByte(host, ':'); i >= 0 {
-		host = strings.Trim(host[:i], "[]")
-	}
-	host, _, _ = strings.Cut(host, "%")
+	host := peer(r)
 	if len(n.trusted) == 0 {
 		return host
 	}
@@ -101,6 +102,16 @@ func (n *Native) source(r *http.Request) string {
 		}
 	}
 	return addr.WithZone("").String()
+}
+
+// peer is the address at the other end of the connection.
+func peer(r *http.Request) string {
+	host := r.RemoteAddr
+	if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		host = strings.Trim(host[:i], "[]")
+	}
+	host, _, _ = strings.Cut(host, "%")
+	return host
 }
 
 func (n *Native) isTrusted(a netip.Addr) bool {

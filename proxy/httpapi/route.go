@@ -30,7 +30,7 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 	if err := bodyless(w, r); err != nil {
 		return err
 	}
-	path, err := decodedOnce(r.URL)
+	path, err := decodedOnce(r.URL, secretsPrefix, runtimePrefix)
 	if err != nil {
 		return err
 	}
@@ -82,11 +82,11 @@ func (n *Native) route(w http.ResponseWriter, r *http.Request) error {
 }
 
 // decodedOnce leaves the prefixes as they were sent and decodes what follows them: an escaped prefix is no route.
-func decodedOnce(u *url.URL) (string, error) {
+func decodedOnce(u *url.URL, prefixes ...string) (string, error) {
 	if u.RawPath == "" {
 		return u.Path, nil
 	}
-	for _, prefix := range []string{secretsPrefix, runtimePrefix} {
+	for _, prefix := range prefixes {
 		if rest, ok := strings.CutPrefix(u.RawPath, prefix); ok {
 			text, err := url.PathUnescape(rest)
 			if err != nil {

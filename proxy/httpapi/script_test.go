@@ -15,3 +15,9 @@ func TestScripts(t *testing.T) {
 		return proxytest.NewServer(t, proxytest.Options{}).Target()
 	})
 }
+
+func TestAWSScripts(t *testing.T) {
+	proxytest.RunScripts(t, "testdata/aws/*.txt", func(t *testing.T) proxytest.Target {
+		return proxytest.NewServer(t, proxytest.Options{}).AWSTarget()
+	})
+}

@@ -104,6 +104,12 @@ func StartBinary(t testing.TB, bin, dir string, args ...string) *Process {
 // Target is the server for scripts.
 func (p *Process) Target() Target { return Target{URL: p.Server.Native, Token: Issuer(p.Config)} }
 
+// AWSTarget is the server's AWS dialect for scripts.
+func (p *Process) AWSTarget() Target {
+	native := p.Target()
+	return Target{URL: p.Server.AWS, Token: native.Token, Native: &native}
+}
+
 // Stop sends an interrupt and returns the exit code.
 func (p *Process) Stop(t testing.TB) int {
 	t.Helper()

@@ -18,6 +18,26 @@ type Target struct {
 	Transport http.RoundTripper // nil: a plain client without redirects
 	// Token mints a token from the words key=value of a script's "@ token" line.
 	Token func(t testing.TB, spec map[string]string) string
+	// Native is where "@ put" lines go; nil: the target itself.
+	Native *Target
+}
+
+// put writes a secret through the native API.
+func (target Target) put(t testing.TB, path, body string) error {
+	t.Helper()
+	if target.Native != nil {
+		target = *target.Native
+	}
+	token := target.Token(t, map[string]string{"scope": "write:" + path})
+	write := step{
+		method: http.MethodPut, target: "/v1/secrets/" + path, body: body, hasBody: true,
+		headers: [][2]string{{"Authorization", "Bearer " + token}},
+	}
+	resp, _, err := write.send(&http.Client{Transport: target.Transport}, target, nil)
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fmt.Errorf("writing %s: status %d", path, resp.StatusCode)
+	}
+	return err
 }
 
 // RunScripts replays every file that matches the glob against a fresh target each, as subtests.
@@ -75,6 +95,8 @@ func (st step) direct(t testing.TB, target Target, vars map[string]string) error
 		}
 		vars[w[1]] = target.Token(t, spec)
 		return nil
+	case len(w) == 3 && w[0] == "put":
+		return target.put(t, w[1], w[2])
 	case len(w) == 4 && w[0] == "repeat":
 		n, err := strconv.Atoi(w[3])
 		if err != nil {
@@ -87,13 +109,22 @@ func (st step) direct(t testing.TB, target Target, vars map[string]string) error
 }
 
 func (st step) exchange(client *http.Client, target Target, vars map[string]string) error {
-	uri, err := expand(vars, st.target)
+	resp, got, err := st.send(client, target, vars)
 	if err != nil {
 		return err
 	}
+	return st.compare(resp, got, vars)
+}
+
+// send sends the request, and returns the answer with its whole body.
+func (st step) send(client *http.Client, target Target, vars map[string]string) (*http.Response, []byte, error) {
+	uri, err := expand(vars, st.target)
+	if err != nil {
+		return nil, nil, err
+	}
 	text, err := expand(vars, st.body)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	var body io.Reader
 	if st.hasBody {
@@ -101,12 +132,12 @@ func (st step) exchange(client *http.Client, target Target, vars map[string]stri
 	}
 	req, err := http.NewRequest(st.method, target.URL+uri, body)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	for _, h := range st.headers {
 		v, err := expand(vars, h[1])
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if http.CanonicalHeaderKey(h[0]) == "Host" {
 			req.Host = v
@@ -119,14 +150,11 @@ func (st step) exchange(client *http.Client, target Target, vars map[string]stri
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	return st.compare(resp, got, vars)
+	return resp, got, err
 }
 
 func (st step) compare(resp *http.Response, got []byte, vars map[string]string) error {
@@ -147,6 +175,9 @@ func (st step) compare(resp *http.Response, got []byte, vars map[string]string) 
 		default:
 			return fmt.Errorf("header %s: got %q (present: %t), want %q", h[0], value, present, want)
 		}
+	}
+	if st.wantText != "" && string(got) != st.wantText {
+		return fmt.Errorf("body: got %.400q, want %q", got, st.wantText)
 	}
 	switch {
 	case st.wantEmpty && len(got) > 0:

@@ -13,6 +13,7 @@ import (
 //
 //	# comment
 //	@ token NAME key=value …        mint a token; ${NAME} stands for it from here on
+//	@ put PATH JSON                 write a secret through the native API; the JSON has no spaces
 //	> GET /path HTTP-less request line, then headers
 //	> Header: value
 //	>> body line (several make one body)
@@ -20,6 +21,7 @@ import (
 //	< Header: value                 exactly; "*" any value; "-" absent
 //	<< {"json":"template"}          the whole body; "*" matches any value, "$NAME=" any string and keeps it as ${NAME}
 //	<< -                            an empty body
+//	<<= text                        the whole body, byte for byte
 //
 // An exchange ends where the next ">" request or directive begins. Every expectation names its line when it fails.
 type script struct {
@@ -38,6 +40,7 @@ type step struct {
 	status    string
 	want      [][2]string
 	wantBody  string
+	wantText  string
 	wantEmpty bool
 }
 
@@ -101,6 +104,8 @@ func (s *script) add(n int, line string) error {
 		cur.body, cur.hasBody = cur.body+text, true
 	case mark == "<":
 		cur.status = text
+	case mark == "<<=":
+		cur.wantText = text
 	case mark == "<<" && text == "-":
 		cur.wantEmpty = true
 	case mark == "<<":

@@ -84,6 +84,12 @@ func (s *Server) Target() Target {
 	return Target{URL: "http://in-process.invalid", Transport: s.App.InProcess(), Token: Issuer(s.Config)}
 }
 
+// AWSTarget is the server's AWS dialect for scripts.
+func (s *Server) AWSTarget() Target {
+	native := s.Target()
+	return Target{URL: "http://localhost:2773", Transport: s.App.AWSInProcess(), Token: native.Token, Native: &native}
+}
+
 // Issuer mints tokens with the signing key of a configuration, from scope=, base=, subject=, ttl= of a script.
 func Issuer(c *config.Config) func(testing.TB, map[string]string) string {
 	return func(t testing.TB, spec map[string]string) string {

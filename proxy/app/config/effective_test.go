@@ -29,7 +29,7 @@ func TestCanonicalText(t *testing.T) {
 func TestRenderRoundTrip(t *testing.T) {
 	for name, text := range map[string]string{
 		"base": base, "full": string(readFile(t, "full.yaml")), "every": string(readFile(t, "every.yaml")),
-		"open": base + "listen: {native: \":1\", aws: \"10.0.0.1:2\", insecure_http: true}\n",
+		"open": base + "listen: {native: \":1\", aws: \"[::1]:2\", insecure_http: true}\n",
 		"off":  base + "listen: {native: \"\", admin: \"\"}\nstate: {max_blind: 0}\ntelemetry: {prometheus: false}\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -85,14 +85,17 @@ func TestProblems(t *testing.T) {
 		{"an admin address for all", base + "listen: {admin: \"0.0.0.0:8641\"}\n", []string{
 			`k.yaml:5:17: listen.admin: must be a loopback address such as 127.0.0.1:8641: it shows what no client may see`,
 		}},
+		{"an AWS address for all", base + "listen: {aws: \"0.0.0.0:2773\", insecure_http: true}\n", []string{
+			`k.yaml:5:15: listen.aws: must be a loopback address such as 127.0.0.1:2773: the dialect has no encryption, and its clients look for it on their own machine`,
+		}},
 		{"plain HTTP for all", base + "listen: {native: \":8640\", vault: 10.0.0.1:8200}\n", []string{
 			`k.yaml:5:18: listen.native: plain HTTP on an address that is not loopback; give tls, or set listen.insecure_http: true`,
 			`k.yaml:5:34: listen.vault: plain HTTP on an address that is not loopback; give tls, or set listen.insecure_http: true`,
 		}},
 		{"not an address", base + "listen: {native: 8640}\n", []string{`k.yaml:5:18: listen.native: want HOST:PORT such as 127.0.0.1:8640, or an object with it, not 8640`}},
 		{"not an address either", base + "listen: {native: localhost}\n", []string{`k.yaml:5:18: listen.native: want HOST:PORT such as 127.0.0.1:8640, not "localhost"`}},
-		{"TLS without an address", base + "listen:\n  aws: {tls: {cert: file:c, key: file:k}}\n", []string{
-			`k.yaml:6:8: listen.aws.address: is needed with tls; want HOST:PORT such as 127.0.0.1:8640`,
+		{"TLS without an address", base + "listen:\n  vault: {tls: {cert: file:c, key: file:k}}\n", []string{
+			`k.yaml:6:10: listen.vault.address: is needed with tls; want HOST:PORT such as 127.0.0.1:8640`,
 		}},
 		{"TLS without a key", base + "listen:\n  native: {address: \":1\", tls: {cert: file:c}}\n", []string{
 			`k.yaml:6:32: listen.native.tls.key: this key is required; want a reference such as file:keys/NAME.pem or env:NAME`,

@@ -6,7 +6,7 @@ import "net/netip"
 type Listen struct {
 	Native         Listener       `key:"native" default:"127.0.0.1:8640" doc:"The native API."`
 	Admin          string         `key:"admin" format:"address" default:"127.0.0.1:8641" doc:"Health, readiness with its reason, and backups of the vault; a loopback address."`
-	AWS            Listener       `key:"aws" doc:"The dialect of the AWS Parameters and Secrets extension."`
+	AWS            string         `key:"aws" format:"address" doc:"The dialect of the AWS Parameters and Secrets extension, for programs of this machine: a loopback address, such as 127.0.0.1:2773 where they look for it."`
 	Vault          Listener       `key:"vault" doc:"The dialect of Vault's KV API."`
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks whose X-Forwarded-For is believed."`
 	InsecureHTTP   bool           `key:"insecure_http" default:"false" doc:"Allow plain HTTP on an address that is not loopback."`

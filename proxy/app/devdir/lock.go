@@ -56,6 +56,7 @@ type Server struct {
 	PID    int    `json:"pid"`
 	Native string `json:"native"` // URL
 	Admin  string `json:"admin"`  // URL, "" where the listener is off
+	AWS    string `json:"aws,omitempty"`
 }
 
 const serverFile = "server.json"

@@ -1,0 +1,192 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
+	"github.com/keyhole-edge/keyhole/proxy/httpapi"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// counting is an upstream whose value and version are the number of the read, or an error.
+type counting struct {
+	reads atomic.Int64
+	fails atomic.Pointer[error]
+}
+
+func (u *counting) Read(context.Context, string, secret.Version) (*secret.Secret, error) {
+	n := strconv.FormatInt(u.reads.Add(1), 10)
+	if err := u.fails.Load(); err != nil {
+		return nil, *err
+	}
+	return &secret.Secret{Value: secret.NewValue([]byte("v" + n)), Version: secret.Version(n), CreatedAt: time.Unix(1, 0)}, nil
+}
+
+func (u *counting) Close() error { return nil }
+
+// overCounting is a server on u, and a function that sends a GET of its AWS dialect with a token for everything.
+func overCounting(t *testing.T, u *counting) (*proxytest.Server, func(uri string) (*http.Response, string)) {
+	t.Helper()
+	s := proxytest.NewServer(t, proxytest.Options{Drivers: func(d app.Drivers) app.Drivers {
+		d.Upstreams["embedded"] = func(app.Env, config.Upstream) (secret.Upstream, error) { return u, nil }
+		return d
+	}})
+	target := s.AWSTarget()
+	token := target.Token(t, map[string]string{"scope": "read:**"})
+	return s, func(uri string) (*http.Response, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target.URL+uri, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Aws-Parameters-Secrets-Token", token)
+		resp, err := target.Transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp, string(body)
+	}
+}
+
+// refreshNow goes past the cache, fills it where it succeeds, and where it fails is an error that leaves the cache alone.
+func TestRefreshNow(t *testing.T) {
+	u := &counting{}
+	_, get := overCounting(t, u)
+	want := func(uri string, status int, part string) {
+		t.Helper()
+		if resp, body := get(uri); resp.StatusCode != status || !strings.Contains(body, part) {
+			t.Errorf("%s: got %d %s, want %d with %s", uri, resp.StatusCode, body, status, part)
+		}
+	}
+	const uri = "/secretsmanager/get?secretId=web/production/KEY"
+	want(uri, 200, `"SecretString":"v1"`)
+	want(uri+"&refreshNow=false", 200, `"SecretString":"v1"`)
+	want(uri+"&refreshNow=true", 200, `"SecretString":"v2"`)
+	want(uri, 200, `"SecretString":"v2"`)
+	want("/v1/web/production/KEY?refreshNow=1", 200, `"SecretString":"v3"`)
+	broken := error(secret.ErrUnavailable)
+	u.fails.Store(&broken)
+	want(uri+"&refreshNow=true", 502, `{"__type":"ConnectionError","message":"`)
+	want(uri, 200, `"SecretString":"v3"`)
+	late := error(secret.ErrTimeout)
+	u.fails.Store(&late)
+	want(uri+"&refreshNow=true", 504, `{"__type":"TimeoutError","message":"`)
+	want(uri, 200, `"SecretString":"v3"`)
+	u.fails.Store(nil)
+	before := u.reads.Load()
+	want(uri+"&refreshNow=true", 200, `"SecretString":"v`)
+	if got := u.reads.Load() - before; got != 1 {
+		t.Errorf("%d reads for one refresh", got)
+	}
+}
+
+// A read through the dialect leaves the same record as any other, under its own surface; so does a refusal.
+func TestAWSRecords(t *testing.T) {
+	s, get := overCounting(t, &counting{})
+	for _, uri := range []string{"/secretsmanager/get?secretId=web/production/KEY", "/secretsmanager/get?secretId=web/production/MASTER_KEY"} {
+		resp, body := get(uri)
+		log, err := os.ReadFile(filepath.Join(s.Dir, "audit", "audit.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := resp.Header.Get("X-Keyhole-Decision")
+		_, record, found := strings.Cut(string(log), `"id":"`+id+`"`)
+		record, _, _ = strings.Cut(record, "\n")
+		if !found || id == "" || !strings.Contains(record, `"via":{"surface":"aws","source_ip":"127.0.0.1"`) ||
+			!strings.Contains(record, strings.TrimPrefix(uri, "/secretsmanager/get?secretId=")) {
+			t.Errorf("%s: answered %d %s, recorded as %q", uri, resp.StatusCode, body, record)
+		}
+	}
+}
+
+// Every error of the API has an answer that clients of AWS can read: a JSON error with a type, or a plain text where the
+// request was malformed. No error is taken for a success, and none tells more than the native API does.
+func TestAWSErrors(t *testing.T) {
+	for _, row := range []struct {
+		err    error
+		status string
+		body   string
+	}{
+		{secret.ErrNotFound, "400", `{"__type":"ResourceNotFoundException","message":"no such secret or version"}`},
+		{secret.ErrUnavailable, "502", `{"__type":"ConnectionError","message":"the upstream failed and no cached value is within its bound"}`},
+		{secret.ErrTimeout, "504", `{"__type":"TimeoutError","message":"the upstream did not answer in time"}`},
+		{secret.ErrUnsupported, "502", `{"__type":"ConnectionError","message":"the upstream failed and no cached value is within its bound"}`},
+	} {
+		u := &counting{}
+		u.fails.Store(&row.err)
+		_, get := overCounting(t, u)
+		resp, body := get("/secretsmanager/get?secretId=web/production/KEY")
+		if got := strconv.Itoa(resp.StatusCode); got != row.status || strings.TrimSpace(body) != row.body {
+			t.Errorf("%v: got %s %s, want %s %s", row.err, got, body, row.status, row.body)
+		}
+	}
+}
+
+// The dialect's part of the table of errors has every code that a read can end with.
+func TestAWSErrorTable(t *testing.T) {
+	for code, want := range map[api.Code]struct {
+		status int
+		body   string
+	}{
+		api.NotReady:         {400, "not ready to serve traffic, please wait"},
+		api.Overloaded:       {503, `{"__type":"ServiceUnavailable","message":"m"}`},
+		api.AuditUnavailable: {503, `{"__type":"ServiceUnavailable","message":"m"}`},
+		api.StateUnavailable: {503, `{"__type":"ServiceUnavailable","message":"m"}`},
+		api.TokenExpired:     {401, `{"__type":"ExpiredTokenException","message":"m"}`},
+		api.TokenRevoked:     {401, `{"__type":"UnrecognizedClientException","message":"m"}`},
+		api.UnknownKey:       {401, `{"__type":"UnrecognizedClientException","message":"m"}`},
+		api.Revoked:          {400, `{"__type":"AccessDeniedException","message":"m"}`},
+		api.ApprovalRequired: {400, `{"__type":"AccessDeniedException","message":"m"}`},
+		api.RateLimited:      {429, `{"__type":"ThrottlingException","message":"m"}`},
+		api.Internal:         {500, `{"__type":"InternalFailure"}`},
+		api.Code("new"):      {500, `{"__type":"InternalFailure"}`},
+	} {
+		status, body := httpapi.AWSError(code, "m")
+		if status != want.status || strings.TrimSpace(body) != want.body {
+			t.Errorf("%s: got %d %s, want %d %s", code, status, body, want.status, want.body)
+		}
+	}
+}
+
+// No name makes a path that its own ARN, or the name that is answered, does not lead back to.
+func FuzzAWSNames(f *testing.F) {
+	for _, s := range []string{
+		"a", "a/b", "/a/b", "a/b:3", "arn:aws:secretsmanager:r:1:secret:a-AbCdEf", "arn:aws:ssm:r:1:parameter/a/b:3", "arn:keyhole:ssm:r::parameter/a",
+		"/aws/reference/secretsmanager/a", "/aws/reference/secretsmanager/arn:aws:secretsmanager:r:1:secret:a-AbCdEf:AWSPREVIOUS", "arn:", ":", "/", "-abcdef",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if path, arn, ok := httpapi.SecretName(s); ok {
+			if again, _, ok := httpapi.SecretName(arn); !ok || again != path {
+				t.Errorf("%q is %q, and its ARN %q is %q", s, path, arn, again)
+			}
+			if text, err := json.Marshal(arn); err != nil || !json.Valid(text) {
+				t.Errorf("%q: %v", arn, err)
+			}
+		}
+		if path, arn, ok := httpapi.ParameterName(s); ok {
+			if again, _, ok := httpapi.ParameterName(arn); !ok || again != path {
+				t.Errorf("%q is %q, and its ARN %q is %q", s, path, arn, again)
+			}
+		}
+	})
+}

@@ -1,0 +1,126 @@
+package httpapi
+
+import (
+	"strings"
+
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+// maxAWSName bounds the name or ARN of a secret or parameter, in bytes, as AWS does.
+const maxAWSName = 2048
+
+// awsName is what a client of AWS calls a secret: its path here is the name, whatever account and region an ARN tells.
+type awsName struct {
+	path      secret.Path
+	name      string // without what an ARN says besides
+	arn       string // as it was asked for, "" where it was not an ARN
+	selector  string // version or label at the end of a parameter's name
+	reference bool   // a parameter that stands for a secret of Secrets Manager
+}
+
+// ourPartition is that of the ARNs that answers hold where the caller sent none: nobody takes them for those of AWS.
+const ourPartition = "keyhole"
+
+// arnIn is the ARN of what was asked for.
+func (n awsName) arnIn(region, service, kind string) string {
+	if n.arn != "" {
+		return n.arn
+	}
+	return "arn:" + ourPartition + ":" + service + ":" + region + "::" + kind + n.path.String()
+}
+
+// secretName reads a name of Secrets Manager, or an ARN. A complete ARN has six random characters at the end, behind a
+// hyphen, which are no part of the name. AWS takes partial ARNs without them too; whether the end of a name only looks
+// like that cannot be known before the decision, so such a name has to come alone or with its complete ARN.
+func secretName(id string) (n awsName, err error) {
+	n.name = id
+	partition, rest, ok, err := cutARN(id, "secretsmanager", "secret:")
+	if err != nil {
+		return n, err
+	}
+	if ok {
+		n.arn, n.name = id, rest
+		if i := len(rest) - 7; i > 0 && rest[i] == '-' && alphanumeric(rest[i+1:]) && partition != ourPartition {
+			n.name = rest[:i]
+		}
+	}
+	n.path, err = parsePath(n.name)
+	return n, err
+}
+
+// referencePrefix begins the names of parameters that stand for secrets of Secrets Manager.
+const referencePrefix = "/aws/reference/secretsmanager/"
+
+// parameterName reads a name of Parameter Store, or an ARN, with or without a version or label behind a colon. As there, a
+// name in a hierarchy begins with a slash, and one that is in none does not: /a/b and a.
+func parameterName(text string) (n awsName, err error) {
+	full := text
+	_, rest, isARN, err := cutARN(text, "ssm", "parameter/")
+	if err != nil {
+		return n, err
+	}
+	if isARN {
+		full = rest
+		if strings.Contains(rest, "/") {
+			full = "/" + rest
+		}
+	}
+	if id, ok := strings.CutPrefix(full, referencePrefix); ok {
+		return referenceName(text, id)
+	}
+	n.name, n.selector, _ = strings.Cut(full, ":")
+	if strings.HasSuffix(full, ":") {
+		return n, fail(api.InvalidRequest, "invalid version or label")
+	}
+	if isARN {
+		n.arn = strings.TrimSuffix(text, ":"+n.selector)
+	}
+	name, hierarchy := strings.CutPrefix(n.name, "/")
+	if n.path, err = parsePath(name); err == nil && hierarchy != (n.path.Segments() > 1) {
+		err = fail(api.InvalidPath, "a parameter's name begins with a slash if, and only if, there is another one in it")
+	}
+	return n, err
+}
+
+// referenceName reads what follows referencePrefix: a name or ARN of a secret, and perhaps a version or staging label.
+func referenceName(text, id string) (awsName, error) {
+	prefix := ""
+	if i := strings.Index(id, ":secret:"); i >= 0 {
+		prefix = id[:i+len(":secret:")]
+	}
+	name, selector, selected := strings.Cut(id[len(prefix):], ":")
+	if selected && selector == "" {
+		return awsName{}, fail(api.InvalidRequest, "invalid version or label")
+	}
+	n, err := secretName(prefix + name)
+	n.name, n.arn, n.selector, n.reference = strings.TrimSuffix(text, ":"+selector), "", selector, true
+	return n, err
+}
+
+// cutARN takes apart arn:PARTITION:SERVICE:REGION:ACCOUNT:KIND…; ok is false for what is no ARN at all.
+func cutARN(s, service, kind string) (partition, rest string, ok bool, err error) {
+	if len(s) > maxAWSName {
+		return "", "", false, fail(api.InvalidPath, "a name is at most 2048 bytes")
+	}
+	if !strings.HasPrefix(s, "arn:") {
+		return "", "", false, nil
+	}
+	part := strings.SplitN(s, ":", 6)
+	if len(part) == 6 && part[2] == service {
+		rest, ok = strings.CutPrefix(part[5], kind)
+	}
+	if !ok {
+		return "", "", false, fail(api.InvalidPath, "not an ARN of "+service+", which begins arn:PARTITION:"+service+":REGION:ACCOUNT:"+kind)
+	}
+	return part[1], rest, true, nil
+}
+
+func alphanumeric(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return true
+}
