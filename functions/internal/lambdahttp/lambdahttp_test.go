@@ -101,7 +101,8 @@ func TestFunctionURL(t *testing.T) {
 
 func TestAPIGateway(t *testing.T) {
 	got, answer := see(t, "events/apigateway-v2.json", nil)
-	if got.Path != "/v1/secrets/web/production/DB:versions" || got.RawPath != "" || got.Remote != "[2001:db8::7]:0" || got.Body != "\x00\xff\x00\xff" || got.Length != 4 {
+	// The client sent %253A: what is left of it is no escape.
+	if got.Path != "/v1/secrets/web/production/DB%3Aversions" || got.RawPath != "" || got.Remote != "[2001:db8::7]:0" || got.Body != "\x00\xff\x00\xff" || got.Length != 4 {
 		t.Errorf("got %+v", got)
 	}
 	want(t, answer, `{"statusCode":201,"headers":{},"body":"{\"a\":\"\\n\"}","isBase64Encoded":false}`)

@@ -56,9 +56,14 @@ func (e event) secrets() []string {
 		}
 	}
 	for _, at := range [][2]string{
-		{"requestParameters", "secretId"}, {"requestParameters", "name"},
-		{"responseElements", "arn"}, {"responseElements", "aRN"}, {"responseElements", "ARN"}, {"responseElements", "name"},
-		{"additionalEventData", "SecretId"}, {"additionalEventData", "secretId"},
+		{"requestParameters", "secretId"},
+		{"requestParameters", "name"},
+		{"responseElements", "arn"},
+		{"responseElements", "aRN"},
+		{"responseElements", "ARN"},
+		{"responseElements", "name"},
+		{"additionalEventData", "SecretId"},
+		{"additionalEventData", "secretId"},
 	} {
 		id := e.text("detail", at[0], at[1])
 		add(id)

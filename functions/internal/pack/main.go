@@ -59,5 +59,5 @@ func run(budget, out string, files []string) error {
 		return err
 	}
 	fmt.Printf("%s: %d bytes\n", out, b.Len())
-	return os.WriteFile(out, b.Bytes(), 0o644)
+	return os.WriteFile(out, b.Bytes(), 0o600)
 }
