@@ -39,14 +39,12 @@ func (p *Proxy) Invalidate(ctx context.Context, c *Call, i Invalidation) (Invali
 
 // invalidate is Invalidate for who is known.
 func (p *Proxy) invalidate(ctx context.Context, t *transaction, i Invalidation) (Invalidated, error) {
-	patterns := []secret.Pattern{secret.Exactly(i.Path)}
+	patterns, err := i.patterns()
+	if err != nil {
+		return Invalidated{}, p.refuse(ctx, t, fail(api.InvalidPath, "the prefix is too long to have paths below it"))
+	}
 	if i.Below {
-		below, err := secret.Below(i.Path)
-		if err != nil {
-			return Invalidated{}, p.refuse(ctx, t, fail(api.InvalidPath, "the prefix is too long to have paths below it"))
-		}
-		t.below = below
-		patterns = append(patterns, below)
+		t.below = patterns[len(patterns)-1]
 	}
 	if _, err := p.decide(ctx, t, i.Path, secret.Current); err != nil {
 		return Invalidated{}, err
@@ -61,6 +59,16 @@ func (p *Proxy) invalidate(ctx context.Context, t *transaction, i Invalidation) 
 		return Invalidated{}, err
 	}
 	return Invalidated{Generation: generation, Decision: done.intent}, nil
+}
+
+// patterns are what i means: the path, then what is below it.
+func (i Invalidation) patterns() ([]secret.Pattern, error) {
+	all := []secret.Pattern{secret.Exactly(i.Path)}
+	if !i.Below {
+		return all, nil
+	}
+	below, err := secret.Below(i.Path)
+	return append(all, below), err
 }
 
 // scoped reports whether the token's scopes cover all that t acts on: path, and where it acts on what lies below, that.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,26 @@ func (d Drivers) LoadDocument(file string, environ []string) (*config.Config, *c
 	if err != nil {
 		return nil, nil, err
 	}
+	return decode(file, doc, environ)
+}
+
+// LoadPackaged is Load for a function, which brings its configuration along: given is the JSON document itself, or the
+// file that it is in; where it is empty that is keyhole.json in the folder dir of the package. Relative paths are relative
+// to that folder, or to that of the file.
+func (d Drivers) LoadPackaged(given, dir string, environ []string) (*config.Config, error) {
+	if !strings.HasPrefix(strings.TrimSpace(given), "{") {
+		return d.Load(cmp.Or(given, filepath.Join(dir, "keyhole.json")), environ)
+	}
+	file := filepath.Join(dir, "KEYHOLE_CONFIG")
+	doc, err := config.ReadJSON(file, []byte(given))
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := decode(file, doc, environ)
+	return c, err
+}
+
+func decode(file string, doc *config.Document, environ []string) (*config.Config, *config.Document, error) {
 	if err := doc.ApplyEnv(environ); err != nil {
 		return nil, nil, err
 	}

@@ -21,8 +21,19 @@ var edgeModules = []string{
 	"golang.org/x/sys", // wazero asks it for the features of the processor
 }
 
-func TestEdgeLinksFewModules(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./proxy/app/edge")
+// functionModules are what the function links beside those.
+var functionModules = []string{"github.com/aws/aws-lambda-go"}
+
+func TestEdgeLinksFewModules(t *testing.T) { linksOnly(t, "./proxy/app/edge", edgeModules) }
+
+func TestFunctionLinksFewModules(t *testing.T) {
+	linksOnly(t, "./functions/lambda", join(edgeModules, functionModules))
+}
+
+// linksOnly wants a package to link these modules, each of them, and no other.
+func linksOnly(t *testing.T, pkg string, want []string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-tags", "lambda.norpc", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", pkg)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	var stderr bytes.Buffer
@@ -36,13 +47,13 @@ func TestEdgeLinksFewModules(t *testing.T) {
 		t.Fatalf("go list names %q, not even this module", linked)
 	}
 	for _, mod := range linked {
-		if mod != module && !slices.Contains(edgeModules, mod) {
-			t.Errorf("proxy/app/edge links %s", mod)
+		if mod != module && !slices.Contains(want, mod) {
+			t.Errorf("%s links %s", pkg, mod)
 		}
 	}
-	for _, mod := range edgeModules {
+	for _, mod := range want {
 		if !slices.Contains(linked, mod) {
-			t.Errorf("proxy/app/edge links %s no more: take it off the list", mod)
+			t.Errorf("%s links %s no more: take it off the list", pkg, mod)
 		}
 	}
 }

@@ -64,7 +64,7 @@ var layout = map[string][]string{
 
 	"client":               {"proxy/api"},
 	"cmd/keyhole":          join(vocabulary, []string{"proxy/audit", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/doctor", "proxy/app/full", "proxy/app/vaultfile"}),
-	"functions/internal/*": nil,
+	"functions/internal/*": {"internal/*"},
 	"functions/*":          {"functions/internal/*", "proxy/app", "proxy/app/edge"},
 }
 

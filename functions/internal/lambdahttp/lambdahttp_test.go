@@ -1,0 +1,336 @@
+package lambdahttp_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/functions/internal/lambdahttp"
+)
+
+// unused fails where an event comes to what it is not for.
+func unused(t *testing.T) lambdahttp.Config {
+	t.Helper()
+	return lambdahttp.Config{
+		API: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the API was asked for %s", r.URL) }),
+		Changed: func(_ context.Context, c lambdahttp.Change) (int, error) {
+			t.Errorf("invalidated %q", c.Objects)
+			return 0, nil
+		},
+		Ready: func() error { t.Error("asked whether it is ready"); return nil },
+	}
+}
+
+func invoke(t *testing.T, c lambdahttp.Config, payload []byte) ([]byte, error) {
+	t.Helper()
+	h, err := lambdahttp.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Invoke(t.Context(), payload)
+}
+
+func fixture(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// seen is what an API is told of a request.
+type seen struct {
+	Method, URI, Path, RawPath, Query, Host, Remote, Body string
+	Length                                                int64
+	Headers                                               http.Header
+}
+
+func see(t *testing.T, name string, header http.Header) (seen, map[string]any) {
+	t.Helper()
+	var got seen
+	c := unused(t)
+	c.API = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = seen{r.Method, r.RequestURI, r.URL.Path, r.URL.RawPath, r.URL.RawQuery, r.Host, r.RemoteAddr, string(body), r.ContentLength, r.Header.Clone()}
+		for k, v := range header {
+			w.Header()[k] = v
+		}
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte("{\"a\":\"\\n\"}"))
+	})
+	out, err := invoke(t, c, fixture(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(out, &answer); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return got, answer
+}
+
+func TestFunctionURL(t *testing.T) {
+	got, answer := see(t, "events/function-url.json", http.Header{"Set-Cookie": {"a=1", "b=2"}, "X-List": {"a", "b"}, "Connection": {"close"}})
+	if got.Method != "POST" || got.Path != "/v1/secrets/web/production/DB:versions" || got.RawPath != "/v1/secrets/web%2Fproduction/DB%3Aversions" ||
+		got.Query != "limit=%2B5&page=a&page=b" || got.Host != "abcdefghijklmnop.lambda-url.eu-west-1.on.aws" ||
+		got.Remote != "203.0.113.7:0" || got.Body != `{"value":"é"}` || got.Length != 14 || got.URI != "/v1/secrets/web%2Fproduction/DB%3Aversions?limit=%2B5&page=a&page=b" {
+		t.Errorf("got %+v", got)
+	}
+	for name, want := range map[string][]string{
+		"Authorization": {"Bearer one", "Bearer two"}, "Cookie": {"session=1; theme=dark"}, "X-List": {"a,b"},
+		"X-Forwarded-For": nil, "Host": nil, "X-Forwarded-Proto": {"https"},
+	} {
+		if !slices.Equal(got.Headers[name], want) {
+			t.Errorf("header %s: got %q, want %q", name, got.Headers[name], want)
+		}
+	}
+	want(t, answer, `{"statusCode":201,"headers":{"X-List":"a, b"},"cookies":["a=1","b=2"],"body":"{\"a\":\"\\n\"}","isBase64Encoded":false}`)
+}
+
+func TestAPIGateway(t *testing.T) {
+	got, answer := see(t, "events/apigateway-v2.json", nil)
+	// The client sent %253A: what is left of it is no escape.
+	if got.Path != "/v1/secrets/web/production/DB%3Aversions" || got.RawPath != "" || got.Remote != "[2001:db8::7]:0" || got.Body != "\x00\xff\x00\xff" || got.Length != 4 {
+		t.Errorf("got %+v", got)
+	}
+	want(t, answer, `{"statusCode":201,"headers":{},"body":"{\"a\":\"\\n\"}","isBase64Encoded":false}`)
+}
+
+func TestLoadBalancer(t *testing.T) {
+	got, answer := see(t, "events/alb.json", http.Header{"X-List": {"a", "b"}})
+	if got.Path != "/v1/secrets/web/production/DB" || got.RawPath != "/v1/secrets/web%2Fproduction/DB" || got.Query != "version=a%20b" || got.Remote != "" ||
+		got.Headers.Get("X-Forwarded-For") != "" || got.Length != 0 || got.Host != "keyhole-1234567890.eu-west-1.elb.amazonaws.com" {
+		t.Errorf("got %+v", got)
+	}
+	want(t, answer, `{"statusCode":201,"statusDescription":"201 Created","headers":{"X-List":"a, b"},"body":"{\"a\":\"\\n\"}","isBase64Encoded":false}`)
+}
+
+func TestLoadBalancerWithMultiValueHeaders(t *testing.T) {
+	got, answer := see(t, "events/alb-multi.json", http.Header{"Set-Cookie": {"a=1", "b=2"}})
+	if got.Query != "prefix=web&prefix=env&limit=%2B5" || got.Remote != "" || !slices.Equal(got.Headers["Authorization"], []string{"Bearer one", "Bearer two"}) || !slices.Equal(got.Headers["X-List"], []string{"a", "b"}) {
+		t.Errorf("got %+v", got)
+	}
+	// A HEAD has no body.
+	want(t, answer, `{"statusCode":201,"statusDescription":"201 Created","multiValueHeaders":{"Set-Cookie":["a=1","b=2"]},"body":"","isBase64Encoded":false}`)
+}
+
+func want(t *testing.T, got map[string]any, text string) {
+	t.Helper()
+	var w map[string]any
+	if err := json.Unmarshal([]byte(text), &w); err != nil {
+		t.Fatal(err)
+	}
+	g, _ := json.Marshal(got)
+	if have, _ := json.Marshal(w); string(g) != string(have) {
+		t.Errorf("answer:\ngot  %s\nwant %s", g, have)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:apps/web/DB"
+	for _, row := range []struct {
+		file, source, kind string
+		objects            []string
+	}{
+		{"secretsmanager-put", "aws.secretsmanager", "secretsmanager", []string{"apps/web/DB", arn + "-a1b2c3", "apps/web/DB-a1b2c3", arn}},
+		{"secretsmanager-rotation", "aws.secretsmanager", "secretsmanager", []string{arn + "-a1b2c3", "apps/web/DB-a1b2c3", "apps/web/DB", arn}},
+		{"secretsmanager-started", "", "", nil},
+		{"parameter-store", "aws.ssm", "parameterstore", []string{"apps/web/DB", "arn:aws:ssm:eu-west-1:123456789012:parameter/apps/web/DB"}},
+	} {
+		t.Run(row.file, func(t *testing.T) {
+			var got lambdahttp.Change
+			c := unused(t)
+			c.Changed = func(_ context.Context, change lambdahttp.Change) (int, error) {
+				got = change
+				return 2, nil
+			}
+			out, err := invoke(t, c, fixture(t, "events/"+row.file+".json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantOut := `{"invalidated":2}`
+			if row.objects == nil {
+				wantOut = `{"invalidated":0}`
+			}
+			if string(out) != wantOut || got.Source != row.source || got.Type != row.kind || !slices.Equal(got.Objects, row.objects) || row.objects != nil && len(got.ID) != 36 {
+				t.Errorf("got %s and %+v", out, got)
+			}
+		})
+	}
+	t.Run("failure", func(t *testing.T) {
+		c := unused(t)
+		broken := errors.New("broken")
+		c.Changed = func(context.Context, lambdahttp.Change) (int, error) { return 0, broken }
+		if _, err := invoke(t, c, fixture(t, "events/parameter-store.json")); !errors.Is(err, broken) {
+			t.Errorf("got %v: EventBridge would not send it again", err)
+		}
+	})
+}
+
+func TestTick(t *testing.T) {
+	c := unused(t)
+	c.Ready = func() error { return nil }
+	if out, err := invoke(t, c, fixture(t, "events/schedule.json")); err != nil || string(out) != `{"ready":true}` {
+		t.Errorf("got %s, %v", out, err)
+	}
+	c.Ready = func() error { return errors.New("blind") }
+	if _, err := invoke(t, c, fixture(t, "events/schedule.json")); err == nil {
+		t.Error("it says that it is ready")
+	}
+}
+
+func TestUnknownEventsAreRefused(t *testing.T) {
+	files, err := filepath.Glob("testdata/refused/*.json")
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			payload, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := invoke(t, unused(t), payload)
+			if !errors.Is(err, lambdahttp.ErrUnknownEvent) {
+				t.Errorf("got %s, %v", out, err)
+			}
+			if strings.Trim(string(payload), "\x00") != "" {
+				t.Error("the payload is still there")
+			}
+		})
+	}
+}
+
+// The request ends before the invocation does, so that there is time for an answer.
+func TestDeadline(t *testing.T) {
+	end := time.Now().Add(time.Hour)
+	ctx, cancel := context.WithDeadline(t.Context(), end)
+	defer cancel()
+	c := unused(t)
+	c.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if got, ok := r.Context().Deadline(); !ok || end.Sub(got) != 200*time.Millisecond {
+			t.Errorf("the request ends %v before the invocation, want 200 ms", end.Sub(got))
+		}
+	})
+	h, err := lambdahttp.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Invoke(ctx, fixture(t, "events/alb.json")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnswersOfAnyBytes(t *testing.T) {
+	for name, row := range map[string]struct {
+		body   string
+		status float64
+		base64 bool
+	}{
+		"text":                        {"plain", 200, false},
+		"not UTF-8":                   {"\xff", 200, true},
+		"shorter as base64":           {strings.Repeat("\x01", 2<<20), 200, true},
+		"larger than Lambda's answer": {strings.Repeat("\x01", 5<<20), 413, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := unused(t)
+			c.API = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for part := range slices.Chunk([]byte(row.body), 1<<20) {
+					_, _ = w.Write(part)
+				}
+			})
+			out, err := invoke(t, c, fixture(t, "events/alb.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(out) > 6<<20 {
+				t.Errorf("%d bytes, which Lambda does not take", len(out))
+			}
+			var got struct {
+				StatusCode      float64
+				Body            []byte
+				IsBase64Encoded bool
+			}
+			if row.base64 {
+				err = json.Unmarshal(out, &got)
+			} else {
+				var plain struct {
+					StatusCode      float64
+					Body            string
+					IsBase64Encoded bool
+				}
+				err = json.Unmarshal(out, &plain)
+				got.StatusCode, got.Body, got.IsBase64Encoded = plain.StatusCode, []byte(plain.Body), plain.IsBase64Encoded
+			}
+			if err != nil || got.StatusCode != row.status || got.IsBase64Encoded != row.base64 || row.status == 200 && string(got.Body) != row.body {
+				t.Errorf("got %v, status %v, base64 %v, %d bytes", err, got.StatusCode, got.IsBase64Encoded, len(got.Body))
+			}
+		})
+	}
+}
+
+func TestWhatIsNoRequest(t *testing.T) {
+	event := func(path, headers, body string) []byte {
+		return []byte(`{"requestContext":{"elb":{}},"httpMethod":"PUT","path":"` + path + `","headers":{` + headers + `},"body":"` + body + `","isBase64Encoded":true}`)
+	}
+	for name, row := range map[string]struct {
+		payload []byte
+		status  string
+	}{
+		"escape":  {event("/v1/secrets/%zz", "", ""), `"statusCode":400`},
+		"headers": {event("/", `"x":"`+strings.Repeat("a", 16<<10)+`"`, ""), `"statusCode":431`},
+	} {
+		if out, err := invoke(t, unused(t), row.payload); err != nil || !strings.Contains(string(out), row.status) {
+			t.Errorf("%s: got %s, %v", name, out, err)
+		}
+	}
+	c := unused(t)
+	c.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err == nil {
+			t.Error("a body that is not base64 was read to its end")
+		}
+	})
+	if _, err := invoke(t, c, event("/", "", "AA=A")); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzInvoke(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*/*.json")
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	h, err := lambdahttp.New(lambdahttp.Config{
+		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(w, r.Body)
+			_, _ = io.WriteString(w, r.URL.String()+r.RequestURI+r.RemoteAddr)
+		}),
+		Changed: func(context.Context, lambdahttp.Change) (int, error) { return 0, nil },
+		Ready:   func() error { return nil },
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		out, err := h.Invoke(t.Context(), payload)
+		if (err == nil) != json.Valid(out) {
+			t.Errorf("got %q, %v", out, err)
+		}
+	})
+}

@@ -1,0 +1,276 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/app/edge"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
+)
+
+const document = `{
+  "version": 1,
+  "identity": {"issuer": "https://keyhole.test", "audience": "https://keyhole.test", "signing_key": "file:keys/signing.pem", "keys": "file:keys/jwks.json"},
+  "upstreams": {"sm": {"type": "secretsmanager"}, "ssm": {"type": "parameterstore"}},
+  "mounts": [
+    {"path": "web", "upstream": "sm", "at": "apps/web"},
+    {"path": "env", "upstream": "sm", "at": "apps", "layout": "fields"},
+    {"path": "shared", "upstream": "ssm", "at": "shared"}
+  ],
+  "state": {"type": "memory"},
+  "audit": {"key": "file:keys/audit.key", "sinks": [{"type": "file", "path": "audit/audit.jsonl", "required": true}]}
+}`
+
+var bootstrap string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "lambda")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		bootstrap = filepath.Join(dir, "bootstrap")
+		cmd := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", bootstrap, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// function is a package beside an emulator of AWS.
+type function struct {
+	dir   string
+	aws   *awsemu.Server
+	env   []string
+	token string
+}
+
+func newFunction(t *testing.T) *function {
+	t.Helper()
+	emu, url := awsemu.Start(t)
+	value := "first"
+	emu.PutSecret(awsemu.Region, "apps/web/DB", &value, nil)
+	emu.PutParameter(awsemu.Region, "/shared/KEY", "SecureString", "of all")
+	f := &function{dir: t.TempDir(), aws: emu, env: []string{
+		"AWS_ENDPOINT_URL=" + url, "AWS_ACCESS_KEY_ID=" + awsemu.AccessKey, "AWS_SECRET_ACCESS_KEY=" + awsemu.SecretKey,
+	}}
+	proxytest.WriteDocument(t, f.dir, "") // makes the keys
+	file := filepath.Join(f.dir, "keyhole.json")
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := edge.Drivers().Load(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.token = proxytest.Issuer(c)(t, map[string]string{"scope": "read:**"})
+	return f
+}
+
+func (f *function) start(t *testing.T, c lambdaemu.Config) *lambdaemu.Environment {
+	t.Helper()
+	c.Command, c.Dir, c.Env = bootstrap, f.dir, append(c.Env, f.env...)
+	if c.Timeout == 0 {
+		c.Timeout = proxytest.Patience
+	}
+	e, err := lambdaemu.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		e.Kill()
+		if refused := e.Refused(); len(refused) > 0 {
+			t.Errorf("the Runtime API refused %q", refused)
+		}
+		if t.Failed() {
+			t.Log(e.Log())
+		}
+	})
+	return e
+}
+
+func (f *function) ready(t *testing.T, c lambdaemu.Config) *lambdaemu.Environment {
+	t.Helper()
+	e := f.start(t, c)
+	if _, err := e.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// get is the event of a Function URL.
+func (f *function) get(path string) []byte {
+	e, _ := json.Marshal(map[string]any{
+		"version": "2.0", "rawPath": path, "rawQueryString": "", "headers": map[string]string{"authorization": "Bearer " + f.token},
+		"requestContext": map[string]any{
+			"apiId": "abc", "domainName": "abc.lambda-url.eu-west-1.on.aws",
+			"http": map[string]any{"method": "GET", "path": path, "sourceIp": "203.0.113.7"},
+		},
+		"isBase64Encoded": false,
+	})
+	return e
+}
+
+// read wants a value, and from where.
+func (f *function) read(t *testing.T, e *lambdaemu.Environment, path, want, from string) {
+	t.Helper()
+	out, err := e.Invoke(t.Context(), f.get("/v1/secrets/"+path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a struct {
+		StatusCode int
+		Headers    map[string]string
+		Body       string
+	}
+	if err := json.Unmarshal(out, &a); err != nil {
+		t.Fatal(err)
+	}
+	if a.StatusCode != 200 || !strings.Contains(a.Body, `"value":"`+want+`"`) || a.Headers["X-Keyhole-Cache"] != from {
+		t.Errorf("%s: got %d %s from %s, want %q from %s", path, a.StatusCode, a.Body, a.Headers["X-Keyhole-Cache"], want, from)
+	}
+}
+
+func TestFunction(t *testing.T) {
+	f := newFunction(t)
+	e := f.ready(t, lambdaemu.Config{})
+	f.read(t, e, "web/DB", "first", "miss")
+	f.read(t, e, "web/DB", "first", "hit")
+	f.read(t, e, "shared/KEY", "of all", "miss")
+
+	value := "second"
+	f.aws.PutSecret(awsemu.Region, "apps/web/DB", &value, nil)
+	f.read(t, e, "web/DB", "first", "hit") // nobody has said so
+	const rotated = `{"version":"0","id":"6a7e8feb-b491-4cf7-a9f1-bf3703467719","detail-type":"AWS Service Event via CloudTrail","source":"aws.secretsmanager","detail":{"eventName":"RotationSucceeded","additionalEventData":{"SecretId":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:apps/web/DB-a1b2c3"}}}`
+	if out, err := e.Invoke(t.Context(), []byte(rotated)); err != nil || !strings.HasPrefix(string(out), `{"invalidated":`) || string(out) == `{"invalidated":0}` {
+		t.Fatalf("got %s, %v", out, err)
+	}
+	f.read(t, e, "web/DB", "second", "miss")
+
+	if err := e.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	f.read(t, e, "web/DB", "second", "hit")
+
+	if out, err := e.Invoke(t.Context(), []byte(`{"detail-type":"Scheduled Event","source":"aws.events","detail":{}}`)); err != nil || string(out) != `{"ready":true}` {
+		t.Errorf("got %s, %v", out, err)
+	}
+	var failed *lambdaemu.FunctionError
+	if out, err := e.Invoke(t.Context(), []byte(`{"Records":[]}`)); !errors.As(err, &failed) || !strings.Contains(failed.Body, "unknown event") {
+		t.Errorf("got %s, %v", out, err)
+	}
+	f.read(t, e, "web/DB", "second", "hit")
+
+	if code := e.Shutdown(); code != 0 {
+		t.Errorf("exit code %d: SIGTERM did not end it within its time\n%s", code, e.Log())
+	}
+	log, err := os.ReadFile(filepath.Join(f.dir, "audit", "audit.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"trust":"event"`, `"sub":"aws.secretsmanager"`, `"surface":"lambda"`} {
+		if !strings.Contains(string(log), want) {
+			t.Errorf("the audit log does not have %s", want)
+		}
+	}
+	if strings.Contains(string(log)+e.Log(), value) {
+		t.Error("a value is in a log")
+	}
+}
+
+func TestConfigurationInTheEnvironment(t *testing.T) {
+	f := newFunction(t)
+	if err := os.Remove(filepath.Join(f.dir, "keyhole.json")); err != nil {
+		t.Fatal(err)
+	}
+	e := f.ready(t, lambdaemu.Config{Env: []string{"KEYHOLE_CONFIG=" + document}})
+	f.read(t, e, "web/DB", "first", "miss")
+}
+
+func TestInitError(t *testing.T) {
+	f := newFunction(t)
+	e := f.start(t, lambdaemu.Config{Env: []string{`KEYHOLE_CONFIG={"version":1,"audti":{}}`}})
+	_, err := e.Ready(t.Context())
+	var failed *lambdaemu.FunctionError
+	if !errors.As(err, &failed) || failed.Type != "Keyhole.Configuration" || !strings.Contains(failed.Body, "audti") || !json.Valid([]byte(failed.Body)) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConcurrentInvocations(t *testing.T) {
+	f := newFunction(t)
+	e := f.ready(t, lambdaemu.Config{Concurrency: 8})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 4 {
+				if out, err := e.Invoke(t.Context(), f.get("/v1/secrets/web/DB")); err != nil || !strings.Contains(string(out), `first`) {
+					t.Errorf("got %s, %v", out, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	reads := 0
+	for _, call := range f.aws.Calls() {
+		if strings.HasPrefix(call.Action, "secretsmanager:") {
+			reads++
+		}
+	}
+	if reads != 1 {
+		t.Errorf("%d reads of one secret, want 1", reads)
+	}
+}
+
+// The invocation has an answer although the vault has none.
+func TestVaultThatDoesNotAnswer(t *testing.T) {
+	f := newFunction(t)
+	e := f.ready(t, lambdaemu.Config{Timeout: 2 * time.Second})
+	ctx, release := context.WithCancel(context.Background())
+	t.Cleanup(release)
+	f.aws.Interpose(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-ctx.Done():
+		case <-r.Context().Done():
+		}
+		return true
+	})
+	out, err := e.Invoke(t.Context(), f.get("/v1/secrets/web/DB"))
+	if err != nil || !strings.Contains(string(out), `"statusCode":504`) {
+		t.Errorf("got %s, %v", out, err)
+	}
+	f.aws.Interpose(nil)
+}
+
+func TestCrash(t *testing.T) {
+	f := newFunction(t)
+	e := f.ready(t, lambdaemu.Config{})
+	f.read(t, e, "web/DB", "first", "miss")
+	e.Kill()
+	if _, err := e.Invoke(t.Context(), f.get("/v1/secrets/web/DB")); !errors.Is(err, lambdaemu.ErrExited) {
+		t.Errorf("got %v", err)
+	}
+	f.read(t, f.ready(t, lambdaemu.Config{}), "web/DB", "first", "miss")
+}
