@@ -43,16 +43,18 @@ func exchanges(ctx context.Context, o options, r *report.Report) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	all := signPlatformTokens(key, exchangers)
-	e := exchanger{a.InProcess()}
-	access, err := e.exchange(all[0], "")
-	if err != nil {
-		return err
+	e := &exchanger{RoundTripper: a.InProcess()}
+	access := make([]string, exchangers)
+	for i := range access {
+		if access[i], err = e.exchange(all[i], ""); err != nil {
+			return err
+		}
 	}
 	// A server that answered without a look would be fast.
 	if _, err := e.exchange(all[0]+"A", ""); err == nil {
 		return errors.New("a token with another signature is exchanged")
 	}
-	if _, err := e.exchange(access, "write:web/production/STRIPE_KEY"); err == nil {
+	if _, err := e.exchange(access[0], "write:web/production/STRIPE_KEY"); err == nil {
 		return errors.New("a token is exchanged for a wider one")
 	}
 	own, err := identity.GenerateSigningKey()
@@ -77,7 +79,7 @@ func exchanges(ctx context.Context, o options, r *report.Report) (err error) {
 		scope string
 	}{
 		{"exchange_platform", func() string { turn++; return all[turn%exchangers] }, ""},
-		{"exchange_narrow", func() string { return access }, "read:" + benchPath},
+		{"exchange_narrow", func() string { turn++; return access[turn%exchangers] }, "read:" + benchPath},
 	} {
 		m, err := micro{func(b *testing.B) error {
 			b.ReportAllocs()
@@ -124,6 +126,7 @@ func exchangeServer(ctx context.Context, dir string, key *oidcemu.Key) (*app.App
       map: {base: web/production, scope: ["read:web/production/**"]}
 upstreams:
 `, platformIssuer, benchIssuer)
+	text = bytes.Replace(text, []byte("listen:\n"), []byte("listen:\n  trusted_proxies: [127.0.0.1/32]\n"), 1)
 	err = errors.Join(
 		os.WriteFile(filepath.Join(dir, "platform.json"), oidcemu.JWKS(key), 0o600),
 		os.WriteFile(file, bytes.Replace(text, []byte("upstreams:\n"), []byte(rule), 1), 0o600),
@@ -145,10 +148,14 @@ upstreams:
 	return a, nil
 }
 
-// exchanger posts forms to the token endpoint.
-type exchanger struct{ http.RoundTripper }
+// exchanger posts forms to the token endpoint, each from another address: one address, as one principal, has only so many
+// tokens issued in a second.
+type exchanger struct {
+	http.RoundTripper
+	from uint16
+}
 
-func (e exchanger) exchange(token, scope string) (string, error) {
+func (e *exchanger) exchange(token, scope string) (string, error) {
 	form := url.Values{
 		"grant_type":         {"urn:ietf:params:oauth:grant-type:token-exchange"},
 		"subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"}, "subject_token": {token},
@@ -161,6 +168,8 @@ func (e exchanger) exchange(token, scope string) (string, error) {
 		return "", err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	e.from++
+	req.Header.Set("X-Forwarded-For", fmt.Sprintf("192.168.%d.%d", e.from>>8, e.from&255))
 	resp, err := e.RoundTrip(req)
 	if err != nil {
 		return "", err

@@ -110,7 +110,7 @@ func signPlatformTokens(key *oidcemu.Key, n int) []string {
 	all := make([]string, n)
 	for i := range all {
 		all[i] = key.Sign(map[string]any{
-			"iss": platformIssuer, "sub": "owner:acme:project:web:environment:production", "aud": benchIssuer, "jti": fmt.Sprint("token-", i),
+			"iss": platformIssuer, "sub": fmt.Sprint("owner:acme:project:web-", i), "aud": benchIssuer, "jti": fmt.Sprint("token-", i),
 			"owner": "acme", "owner_id": "team_1", "project": "web", "project_id": "prj_0", "environment": "production",
 			"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 		})
