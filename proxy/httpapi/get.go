@@ -54,10 +54,7 @@ func (n *Native) getName(w http.ResponseWriter, r *http.Request, name string) er
 	if err != nil {
 		return err
 	}
-	if _, err := query(r); err != nil {
-		return err
-	}
-	c, err := n.call(r)
+	c, err := n.plainCall(r)
 	if err != nil {
 		return err
 	}

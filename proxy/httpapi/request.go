@@ -34,11 +34,16 @@ func (n *Native) callOn(r *http.Request, name string) (secret.Path, proxy.Call, 
 	if err != nil {
 		return path, proxy.Call{}, err
 	}
-	if _, err := query(r); err != nil {
-		return path, proxy.Call{}, err
-	}
-	c, err := n.call(r)
+	c, err := n.plainCall(r)
 	return path, c, err
+}
+
+// plainCall is call for a route without query parameters.
+func (n *Native) plainCall(r *http.Request) (proxy.Call, error) {
+	if _, err := query(r); err != nil {
+		return proxy.Call{}, err
+	}
+	return n.call(r)
 }
 
 func first(v []string) string {

@@ -102,10 +102,7 @@ func (n *Native) lift(w http.ResponseWriter, r *http.Request, id string) error {
 	if err := allow(w, r, http.MethodDelete); err != nil {
 		return err
 	}
-	if _, err := query(r); err != nil {
-		return err
-	}
-	c, err := n.call(r)
+	c, err := n.plainCall(r)
 	if err != nil {
 		return err
 	}
