@@ -206,3 +206,19 @@ func TestProjectTokensAreListedByAge(t *testing.T) {
 		t.Errorf("got %s", got.String())
 	}
 }
+
+// A node that did not make the token ends it by lifting its fact.
+func TestLiftedProjectTokenOpensNothing(t *testing.T) {
+	h := newHarness(t, nil)
+	token, _ := createToken(t, h, h.call(t, "revoke:** read:**"))
+	if _, code := h.read(t, &proxy.Call{Token: token}, "one/KEY"); code != "" {
+		t.Fatal(code)
+	}
+	facts, _, err := h.store.Since(t.Context(), 0)
+	must(t, err)
+	appendFact(t, h, state.Lift, facts[0].ID)
+	h.clock.pass(time.Second, time.Second)
+	if _, code := h.read(t, &proxy.Call{Token: token}, "one/KEY"); code != api.TokenInvalid {
+		t.Errorf("got %q, want token_invalid", code)
+	}
+}
