@@ -79,6 +79,8 @@ func Start(t testing.TB) *Provider {
 		_ = cmd.Wait()
 		_ = said.Close()
 	})
+	silent := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer silent.Stop()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if issuer, ok := strings.CutPrefix(lines.Text(), "serving "); ok {

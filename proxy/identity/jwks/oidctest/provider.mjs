@@ -1,7 +1,7 @@
 // An OpenID provider on a loopback port, whose arguments are the files of a certificate and its key. It prints its URL, and gives access tokens to the one
 // client it has. POST /rotate makes new keys for all algorithms, with which it signs from then on; the old ones are
 // published as well, unless ?drop says otherwise.
-import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import Provider from 'oidc-provider'
@@ -12,12 +12,18 @@ const kinds = {
   RS256: ['rsa', { modulusLength: 2048 }],
   EdDSA: ['ed25519', {}],
 }
+const pem = { publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs8', format: 'pem' } }
 let keys = []
 let handle
 
+// By way of PEM: in Node.js 20 the export of a key that was just generated, rather than read, can wait for itself for ever.
+function generate([type, options]) {
+  return createPrivateKey(generateKeyPairSync(type, { ...options, ...pem }).privateKey).export({ format: 'jwk' })
+}
+
 function rotate(issuer, drop) {
-  const fresh = Object.entries(kinds).map(([alg, [type, options]]) => ({
-    ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: randomUUID(),
+  const fresh = Object.entries(kinds).map(([alg, kind]) => ({
+    ...generate(kind), alg, use: 'sig', kid: randomUUID(),
   }))
   keys = drop ? fresh : [...fresh, ...keys]
   const provider = new Provider(issuer, {
