@@ -290,7 +290,14 @@ func (p *Proxy) recorded(ctx context.Context) {
 	}
 }
 
-// detached is for what must not be left half done when a caller hangs up.
+// detached is for what must not be left half done when a caller hangs up. A deadline is another matter: whoever set it ends
+// the process then, as Lambda does, and nobody would learn what became of it.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	end, bounded := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	if !bounded {
+		return ctx, cancel
+	}
+	ctx, sooner := context.WithDeadline(ctx, end)
+	return ctx, func() { sooner(); cancel() }
 }
