@@ -2,10 +2,12 @@ package proxy_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/identity/trust"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
@@ -70,5 +72,13 @@ func TestANoticeIsHeardWhereItMayBe(t *testing.T) {
 	}
 	if v, code := h.read(t, c, "two/KEY"); v != "new" {
 		t.Errorf("got %q %q: what may change did not", v, code)
+	}
+}
+
+// Nobody who has a token is taken for the platform.
+func TestNoRuleHasTheNameOfNotices(t *testing.T) {
+	_, err := trust.New([]trust.Rule{{Name: proxy.NoticeTrust}})
+	if err == nil || !strings.Contains(err.Error(), `"`+proxy.NoticeTrust+`" is the name of`) {
+		t.Errorf("got %v", err)
 	}
 }

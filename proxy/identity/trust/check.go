@@ -73,6 +73,8 @@ func (k *checker) checkName() {
 		k.fail(`"project" is the name of project tokens; choose another`, "name")
 	case k.Name == "hook":
 		k.fail(`"hook" is the name of what hooks sign; choose another`, "name")
+	case k.Name == "event":
+		k.fail(`"event" is the name of what a platform tells; choose another`, "name")
 	case k.Name == "" || len(k.Name) > maxNameBytes || strings.Trim(k.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "":
 		k.fail("want a name such as web-1 (letters, digits, _ . -; at most 64): records and revocations use it", "name")
 	}

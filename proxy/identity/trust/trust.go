@@ -34,7 +34,7 @@ var ErrRefused = errors.New("no trust rule takes the token")
 // A claim is written as its name, and one inside an object as a JSON pointer (RFC 6901), which starts with "/":
 // /kubernetes.io/serviceaccount/uid. A value is compared as it is; "*" stands for one whole segment between colons.
 type Rule struct {
-	Name     string // unique; not "local", "project" or "hook", which are ours
+	Name     string // unique; not "local", "project", "hook" or "event", which are ours
 	Template string // the template that made it, "" for none
 
 	Issuer     string   // exact iss
