@@ -164,6 +164,11 @@ func TestFunction(t *testing.T) {
 		t.Fatalf("got %s, %v", out, err)
 	}
 	f.read(t, e, "web/DB", "second", "miss")
+	const moved = `{"version":"0","id":"6a7e8feb-b491-4cf7-a9f1-bf3703467721","detail-type":"Secret Label Updated","source":"aws.secretsmanager","resources":["arn:aws:secretsmanager:eu-west-1:123456789012:secret:apps/web/DB-a1b2c3"],"detail":{"name":"apps/web/DB","labelUpdated":"AWSCURRENT","versionId":"3"}}`
+	if out, err := e.Invoke(t.Context(), []byte(moved)); err != nil || string(out) == `{"invalidated":0}` {
+		t.Errorf("got %s, %v", out, err)
+	}
+	f.read(t, e, "web/DB", "second", "miss")
 
 	if err := e.Freeze(); err != nil {
 		t.Fatal(err)

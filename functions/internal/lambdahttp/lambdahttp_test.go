@@ -144,6 +144,7 @@ func TestSignals(t *testing.T) {
 		file, source, kind string
 		objects            []string
 	}{
+		{"secretsmanager-label", "aws.secretsmanager", "secretsmanager", []string{"apps/web/DB", arn + "-a1b2c3", "apps/web/DB-a1b2c3", arn}},
 		{"secretsmanager-put", "aws.secretsmanager", "secretsmanager", []string{"apps/web/DB", arn + "-a1b2c3", "apps/web/DB-a1b2c3", arn}},
 		{"secretsmanager-rotation", "aws.secretsmanager", "secretsmanager", []string{arn + "-a1b2c3", "apps/web/DB-a1b2c3", "apps/web/DB", arn}},
 		{"secretsmanager-started", "", "", nil},
@@ -169,6 +170,38 @@ func TestSignals(t *testing.T) {
 			}
 		})
 	}
+	for _, row := range []struct {
+		event   string
+		objects []string
+	}{
+		{`"CreateSecret","requestParameters":{"name":"a"},"responseElements":null`, []string{"a"}},
+		{`"CreateSecret","requestParameters":null,"responseElements":{"ARN":"` + arn + `-a1b2c3"}`, []string{arn + "-a1b2c3", "apps/web/DB-a1b2c3", "apps/web/DB", arn}},
+		{`"DeleteResourcePolicy","responseElements":{"name":"a"}`, []string{"a"}},
+		{`"DeleteSecret","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"PutResourcePolicy","responseElements":{"aRN":"` + arn + `-a1b2c3","name":"apps/web/DB"}`, []string{arn + "-a1b2c3", "apps/web/DB-a1b2c3", "apps/web/DB", arn}},
+		{`"PutSecretValue","requestParameters":{"secretId":"a-bcdefg"}`, []string{"a-bcdefg"}}, // a name, and no ARN
+		{`"PutSecretValue","requestParameters":{"secretId":"a:secret:bcdefghij"}`, []string{"a:secret:bcdefghij", "bcdefghij"}},
+		{`"PutSecretValue","requestParameters":{"secretId":"a"},"errorCode":"AccessDenied"`, nil},
+		{`"PutSecretValue","requestParameters":{"secretId":"a"},"errorCode":null`, []string{"a"}},
+		{`"RestoreSecret","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"RotateSecret","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"RotationSucceeded","additionalEventData":{"secretId":"a"}`, []string{"a"}},
+		{`"UpdateSecret","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"UpdateSecretVersionStage","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"GetSecretValue","requestParameters":{"secretId":"a"}`, nil},
+		{`"TagResource","requestParameters":{"secretId":"a"}`, nil},
+	} {
+		var got []string
+		c := unused(t)
+		c.Changed = func(_ context.Context, change lambdahttp.Change) (int, error) {
+			got = change.Objects
+			return 1, nil
+		}
+		payload := `{"source":"aws.secretsmanager","detail-type":"AWS API Call via CloudTrail","detail":{"eventName":` + row.event + `}}`
+		if _, err := invoke(t, c, []byte(payload)); err != nil || !slices.Equal(got, row.objects) {
+			t.Errorf("%s: got %q, %v", row.event, got, err)
+		}
+	}
 	t.Run("failure", func(t *testing.T) {
 		c := unused(t)
 		broken := errors.New("broken")
@@ -182,6 +215,10 @@ func TestSignals(t *testing.T) {
 func TestTick(t *testing.T) {
 	c := unused(t)
 	c.Ready = func() error { return nil }
+	const scheduler = `{"version":"0","id":"d4b9a2a9","detail-type":"Scheduled Event","source":"aws.scheduler","detail":"{}"}`
+	if out, err := invoke(t, c, []byte(scheduler)); err != nil || string(out) != `{"ready":true}` {
+		t.Errorf("of EventBridge Scheduler: got %s, %v", out, err)
+	}
 	if out, err := invoke(t, c, fixture(t, "events/schedule.json")); err != nil || string(out) != `{"ready":true}` {
 		t.Errorf("got %s, %v", out, err)
 	}
