@@ -2,6 +2,7 @@ package lambdahttp_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -271,50 +272,117 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestAnswersOfAnyBytes(t *testing.T) {
+	const url, balancer = "function-url", "alb"
 	for name, row := range map[string]struct {
-		body   string
-		status float64
-		base64 bool
+		source, body string
+		status       float64
+		base64       bool
+		most         int
 	}{
-		"text":                        {"plain", 200, false},
-		"not UTF-8":                   {"\xff", 200, true},
-		"shorter as base64":           {strings.Repeat("\x01", 2<<20), 200, true},
-		"larger than Lambda's answer": {strings.Repeat("\x01", 5<<20), 413, false},
+		"text":                           {url, "plain", 200, false, 6 << 20},
+		"not UTF-8":                      {url, "\xff", 200, true, 6 << 20},
+		"shorter as base64":              {url, strings.Repeat("\x01", 2<<20), 200, true, 6 << 20},
+		"the largest":                    {url, strings.Repeat("a", 6<<20-64<<10-2), 200, false, 6 << 20},
+		"larger with its headers":        {url, strings.Repeat("a", 6<<20-5_000), 413, false, 6 << 20},
+		"larger than Lambda's answer":    {url, strings.Repeat("\x01", 5<<20), 413, false, 6 << 20},
+		"a balancer's text":              {balancer, strings.Repeat("a", 900_000), 200, false, 1_000_000},
+		"a balancer's base64":            {balancer, strings.Repeat("\x01", 500_000), 200, true, 1_000_000},
+		"larger than a balancer's":       {"alb-multi-get", strings.Repeat("a", 1_000_000), 413, false, 1_000_000},
+		"larger than one's without many": {balancer, strings.Repeat("a", 1_000_000), 413, false, 1_000_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := unused(t)
 			c.API = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Long", strings.Repeat("a", 10_000))
 				for part := range slices.Chunk([]byte(row.body), 1<<20) {
 					_, _ = w.Write(part)
 				}
+				w.Header().Set("X-Late", "a")
 			})
-			out, err := invoke(t, c, fixture(t, "events/alb.json"))
+			payload := []byte(`{"requestContext":{"elb":{}},"httpMethod":"GET","path":"/","multiValueHeaders":{}}`)
+			if row.source != "alb-multi-get" {
+				payload = fixture(t, "events/"+row.source+".json")
+			}
+			out, err := invoke(t, c, payload)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(out) > 6<<20 {
-				t.Errorf("%d bytes, which Lambda does not take", len(out))
+			if len(out) > row.most {
+				t.Errorf("%d bytes, at most %d are taken", len(out), row.most)
 			}
 			var got struct {
-				StatusCode      float64
-				Body            []byte
-				IsBase64Encoded bool
+				StatusCode        float64
+				Headers           map[string]string
+				MultiValueHeaders map[string][]string
+				Body              string
+				IsBase64Encoded   bool
 			}
-			if row.base64 {
-				err = json.Unmarshal(out, &got)
-			} else {
-				var plain struct {
-					StatusCode      float64
-					Body            string
-					IsBase64Encoded bool
+			if err := json.Unmarshal(out, &got); err != nil {
+				t.Fatal(err)
+			}
+			body := []byte(got.Body)
+			if got.IsBase64Encoded {
+				if body, err = base64.StdEncoding.DecodeString(got.Body); err != nil {
+					t.Fatal(err)
 				}
-				err = json.Unmarshal(out, &plain)
-				got.StatusCode, got.Body, got.IsBase64Encoded = plain.StatusCode, []byte(plain.Body), plain.IsBase64Encoded
 			}
-			if err != nil || got.StatusCode != row.status || got.IsBase64Encoded != row.base64 || row.status == 200 && string(got.Body) != row.body {
-				t.Errorf("got %v, status %v, base64 %v, %d bytes", err, got.StatusCode, got.IsBase64Encoded, len(got.Body))
+			if got.StatusCode != row.status || got.IsBase64Encoded != row.base64 || row.status == 200 && string(body) != row.body {
+				t.Errorf("got status %v, base64 %v, %d bytes", got.StatusCode, got.IsBase64Encoded, len(body))
+			}
+			if _, late := got.Headers["X-Late"]; late || got.MultiValueHeaders["X-Late"] != nil {
+				t.Error("a header that was set after the status is there")
+			}
+			if row.status == 413 && (!strings.Contains(got.Body, `"code":"too_large"`) || !strings.Contains(string(out), "private, no-store")) {
+				t.Errorf("got %.300s", out)
 			}
 		})
+	}
+}
+
+// An informational answer is none: the one that follows counts.
+func TestInformationalAnswers(t *testing.T) {
+	c := unused(t)
+	c.API = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusNotFound)
+		w.WriteHeader(http.StatusOK)
+	})
+	if out, err := invoke(t, c, fixture(t, "events/alb.json")); err != nil || !strings.Contains(string(out), `"statusCode":404`) {
+		t.Errorf("got %s, %v", out, err)
+	}
+}
+
+// keeping keeps what it is given, and not a copy.
+type keeping struct{ got []byte }
+
+func (k *keeping) Write(b []byte) (int, error) {
+	k.got = b
+	return len(b), nil
+}
+
+// Nothing of a request or an answer is left in memory when the answer is on its way, nor of one that outgrew its place.
+func TestWhatWasServedIsWiped(t *testing.T) {
+	var body keeping
+	var held []byte
+	c := unused(t)
+	c.API = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(&body, r.Body)
+		_, _ = w.Write([]byte("a secret"))
+		held = lambdahttp.Held(w.(*lambdahttp.Answer))
+	})
+	if _, err := invoke(t, c, fixture(t, "events/function-url.json")); err != nil {
+		t.Fatal(err)
+	}
+	w := lambdahttp.NewAnswer()
+	_, _ = w.Write([]byte("a secret"))
+	small := lambdahttp.Held(w)
+	_, _ = w.Write(make([]byte, 10*cap(small)))
+	large := lambdahttp.Held(w)
+	lambdahttp.Wipe(w)
+	for name, b := range map[string][]byte{"the body": body.got, "the answer": held, "what it outgrew": small, "an answer that ended": large} {
+		if len(b) == 0 || strings.Trim(string(b), "\x00") != "" {
+			t.Errorf("%s is still there: %q", name, b)
+		}
 	}
 }
 
