@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +126,50 @@ func TestLoadBalancerWithMultiValueHeaders(t *testing.T) {
 	}
 	// A HEAD has no body.
 	want(t, answer, `{"statusCode":201,"statusDescription":"201 Created","multiValueHeaders":{"Set-Cookie":["a=1","b=2"]},"body":"","isBase64Encoded":false}`)
+}
+
+// What members are missing, null or doubled, and where a path begins.
+func TestShapes(t *testing.T) {
+	url := func(path, stage string) string {
+		return `"version":"2.0","rawPath":"` + path + `","requestContext":{"apiId":"abc","domainName":"abc.lambda-url.eu-west-1.on.aws","stage":"` + stage + `","http":{"method":"GET"}}`
+	}
+	api := func(path, stage string) string {
+		return `"version":"2.0","rawPath":"` + path + `","requestContext":{"apiId":"abc","domainName":"abc.execute-api.eu-west-1.amazonaws.com","stage":"` + stage + `","http":{"method":"GET"}}`
+	}
+	const balancer = `"requestContext":{"elb":{}},"httpMethod":"GET","path":"/a"`
+	for event, want := range map[string]seen{
+		url("/a%2Fb", "$default") + `,"headers":null,"cookies":null,"body":null,"queryStringParameters":null`: {Path: "/a/b", RawPath: "/a%2Fb"},
+		url("", "$default"):            {Path: "/"},
+		url("/prod/a", "prod"):         {Path: "/prod/a"}, // a Function URL has no stages
+		api("/a%2Fb", "$default"):      {Path: "/a%2Fb"},
+		api("/a", ""):                  {Path: "/a"},
+		api("/$default/a", "$default"): {Path: "/$default/a"},
+		api("/prod", "prod"):           {Path: "/"},
+		api("/prod/", "prod"):          {Path: "/"},
+		api("/prod/prod/a", "prod"):    {Path: "/prod/a"},
+		api("/production/a", "prod"):   {Path: "/production/a"},
+		// A domain of the account's own may be called anything.
+		`"version":"2.0","rawPath":"/a%2Fb","requestContext":{"apiId":"abc","domainName":"my.lambda-url.example.com","stage":"$default","http":{"method":"GET"}}`:                     {Path: "/a%2Fb"},
+		url("/", "$default") + `,"headers":{"x-a":"1","X-A":"2","forwarded":"for=1.2.3.4","X-Forwarded-For":"1.2.3.4","transfer-encoding":"chunked","connection":"close","host":"h"}`: {Path: "/", Host: "h", Headers: http.Header{"X-A": {"1", "2"}}},
+		balancer + `,"headers":{"a":"1"},"multiValueHeaders":null,"queryStringParameters":{"a":"%2B","b":""},"multiValueQueryStringParameters":null`:                                  {Path: "/a", Query: "a=%2B&b=", Headers: http.Header{"A": {"1"}}},
+		balancer + `,"multiValueHeaders":{"a":["1","2"],"b":null},"multiValueQueryStringParameters":{"q":["1","2"],"r":[]}`:                                                           {Path: "/a", Query: "q=1&q=2", Headers: http.Header{"A": {"1", "2"}, "B": nil}},
+	} {
+		t.Run(event, func(t *testing.T) {
+			c := unused(t)
+			c.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got := seen{Path: r.URL.Path, RawPath: r.URL.RawPath, Query: r.URL.RawQuery, Host: r.Host, Headers: r.Header}
+				if want.Headers == nil {
+					want.Headers = http.Header{}
+				}
+				if !reflect.DeepEqual(got, want) || r.Method != "GET" || r.ContentLength != 0 || r.ProtoMajor != 1 {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+			})
+			if _, err := invoke(t, c, []byte("{"+event+"}")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func want(t *testing.T, got map[string]any, text string) {
@@ -396,6 +441,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 	}{
 		"escape":  {event("/v1/secrets/%zz", "", ""), `"statusCode":400`},
 		"headers": {event("/", `"x":"`+strings.Repeat("a", 16<<10)+`"`, ""), `"statusCode":431`},
+		"names":   {event("/", `"`+strings.Repeat("a", 16<<10)+`":"x"`, ""), `"statusCode":431`},
 	} {
 		if out, err := invoke(t, unused(t), row.payload); err != nil || !strings.Contains(string(out), row.status) {
 			t.Errorf("%s: got %s, %v", name, out, err)
@@ -403,12 +449,14 @@ func TestWhatIsNoRequest(t *testing.T) {
 	}
 	c := unused(t)
 	c.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if _, err := io.ReadAll(r.Body); err == nil {
-			t.Error("a body that is not base64 was read to its end")
+		if _, err := io.ReadAll(r.Body); err == nil || r.ContentLength == 0 {
+			t.Errorf("a body that is not base64 was read to its end, length %d", r.ContentLength)
 		}
 	})
-	if _, err := invoke(t, c, event("/", "", "AA=A")); err != nil {
-		t.Error(err)
+	for _, body := range []string{"AA=A", "AAB=", "AAA", "-_A="} {
+		if _, err := invoke(t, c, event("/", "", body)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
