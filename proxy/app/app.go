@@ -176,7 +176,9 @@ func (b *builder) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.app.AWS, err = httpapi.NewAWS(httpapi.AWSConfig{Proxy: b.app.Proxy, Region: c.Region, Logger: b.options.Logger})
+	b.app.AWS, err = httpapi.NewAWS(httpapi.AWSConfig{
+		Proxy: b.app.Proxy, Region: c.Region, Secrets: c.Listen.AWS.Secrets, Parameters: c.Listen.AWS.Parameters, Logger: b.options.Logger,
+	})
 	return err
 }
 

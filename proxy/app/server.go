@@ -48,7 +48,7 @@ func (a *App) Listen() (*Server, error) {
 		return nil, fmt.Errorf("%s: it is off, and a server has nothing else to serve; give HOST:PORT", nativeKey)
 	}
 	listeners := 1
-	for _, address := range []string{l.Admin, l.AWS} {
+	for _, address := range []string{l.Admin, l.AWS.Address} {
 		if address != "" {
 			listeners++
 		}
@@ -71,8 +71,8 @@ func (a *App) Listen() (*Server, error) {
 			return nil, err
 		}
 	}
-	if l.AWS != "" {
-		if s.aws, err = s.open("listen.aws", l.AWS, a.AWS); err != nil {
+	if l.AWS.Address != "" {
+		if s.aws, err = s.open("listen.aws", l.AWS.Address, a.AWS); err != nil {
 			s.close()
 			return nil, err
 		}

@@ -6,12 +6,12 @@ func (k *checker) listen() {
 	l := &k.c.Listen
 	p := root("listen")
 	type at struct{ name, address string }
-	taken := []at{{"admin", l.Admin}, {"aws", l.AWS}}
+	taken := []at{{"admin", l.Admin}, {"aws", l.AWS.Address}}
 	if l.Admin != "" && !isLoopback(l.Admin) {
 		k.conflict(p.key("admin"), "must be a loopback address such as 127.0.0.1:8641: it shows what no client may see", "")
 	}
-	if l.AWS != "" && !isLoopback(l.AWS) {
-		k.conflict(p.key("aws"), "must be a loopback address such as 127.0.0.1:2773: the dialect has no encryption, and its clients look for it on their own machine", "")
+	if l.AWS.Address != "" && !isLoopback(l.AWS.Address) {
+		k.conflict(p.key("aws").key("address"), "must be a loopback address such as 127.0.0.1:2773: the dialect has no encryption, and its clients look for it on their own machine", "")
 	}
 	for _, x := range []struct {
 		name string

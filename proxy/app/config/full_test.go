@@ -150,8 +150,8 @@ func TestEveryDocument(t *testing.T) {
 	if l.Native.Address != "0.0.0.0:443" || l.Native.TLS == nil || l.Native.TLS.Key != private("file:/run/tls/key.pem") || l.Native.TLS.ClientCA != ref("env:CLIENT_CA") {
 		t.Errorf("listen.native: got %+v", l.Native)
 	}
-	if l.AWS != "localhost:2773" || l.Vault.Address != ":8200" {
-		t.Errorf("listen: got aws %q, vault %q", l.AWS, l.Vault.Address)
+	if l.AWS != (config.AWSListener{Address: "localhost:2773", Secrets: path(t, "sm"), Parameters: path(t, "ssm")}) || l.Vault.Address != ":8200" {
+		t.Errorf("listen: got aws %v, vault %q", l.AWS, l.Vault.Address)
 	}
 	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}; !slices.Equal(l.TrustedProxies, want) {
 		t.Errorf("trusted_proxies: got %v", l.TrustedProxies)
