@@ -146,6 +146,9 @@ func (k *checker) policy() {
 }
 
 func (k *checker) audit() {
+	if k.c.Audit.Key.IsZero() && slices.ContainsFunc(k.c.Audit.Sinks, func(s Sink) bool { return s.Type != "stdout" }) {
+		k.conflict(root("audit").key("key"), "is needed but for the sink stdout alone; want a reference such as file:keys/audit.key", "", root("audit").key("sinks"))
+	}
 	if !slices.ContainsFunc(k.c.Audit.Sinks, func(s Sink) bool { return s.Required }) {
 		k.conflict(root("audit").key("sinks"), "none is required, so values could leave without a record; set required: true on one", "")
 	}
