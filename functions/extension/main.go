@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -38,7 +39,11 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 	if err := harden.Process(); err != nil {
 		return nil, err
 	}
-	made := func() ([]byte, error) { return defaults.Document(os.Getenv) }
+	silent := false
+	made := func() ([]byte, error) {
+		silent = defaults.Silent(os.Getenv)
+		return defaults.Document(os.Getenv)
+	}
 	folders := []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}
 	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), folders, os.Environ(), made)
 	if err != nil {
@@ -46,6 +51,9 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 	}
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	if silent {
+		level.Set(math.MaxInt)
 	}
 	beside := &app.Beside{
 		Name:  cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "function"),

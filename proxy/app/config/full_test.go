@@ -94,8 +94,8 @@ func TestFullDocument(t *testing.T) {
 			Auth: config.VaultAuth{Method: "approle", AppRole: &config.AppRole{Mount: "approle", RoleID: ref("env:ROLE_ID"), SecretID: private("file:secret-id")}},
 			TLS:  config.VaultTLS{CA: ref("file:ca.pem")}, Limits: limits, Poll: config.Poll{MaxPaths: 100},
 		}},
-		"aws": {Type: "secretsmanager", AWS: &config.AWS{Region: "eu-west-1", Limits: limits}},
-		"ssm": {Type: "parameterstore", AWS: &config.AWS{Region: "eu-west-1", Limits: limits}},
+		"aws": {Type: "secretsmanager", AWS: &config.AWS{Region: "eu-west-1", Timeout: 4 * time.Second, Limits: limits}},
+		"ssm": {Type: "parameterstore", AWS: &config.AWS{Region: "eu-west-1", Timeout: 4 * time.Second, Limits: limits}},
 	}
 	want.Mounts = []config.Mount{{
 		Path: path(t, "web/production"), Upstream: "bao", At: "apps/web/production", Layout: "objects", Freshness: "bounded",
