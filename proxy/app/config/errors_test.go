@@ -243,6 +243,9 @@ func TestProblems(t *testing.T) {
 		{"no required sink", "version: 1\naudit: {key: env:A, sinks: [{type: stdout, required: false}]}\n", []string{
 			`k.yaml:2:28: audit.sinks: none is required, so values could leave without a record; set required: true on one`,
 		}},
+		{"strict over what nobody acknowledges", "version: 1\naudit: {durability: strict, key: env:A, sinks: [{type: stdout}]}\n", []string{
+			`k.yaml:2:21: audit.durability: strict wants an acknowledgement, and nobody acknowledges what is written to stdout; say process, or require another sink`,
+		}},
 		{"one file for two things", base + "state: {path: ./x.db}\nupstreams: {a: {type: embedded, path: sub/../x.db, key: env:K}}\n", []string{
 			`k.yaml:6:39: upstreams.a.path: state.path is the same file`,
 		}},

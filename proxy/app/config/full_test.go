@@ -195,7 +195,7 @@ func TestEveryDocument(t *testing.T) {
 	if c.Cache.SecondLevel.Key != private("kms:alias/keyhole") || c.State.File != nil || c.State.MaxBlind != 0 || c.State.Check != 250*time.Millisecond {
 		t.Errorf("got cache %+v, state %+v", c.Cache, c.State)
 	}
-	if s := c.Audit.Sinks; s[0].File != nil || !s[0].Required || s[1].Required {
+	if s := c.Audit.Sinks; s[0].File != nil || s[0].Required || !s[1].Required {
 		t.Errorf("sinks: got %+v", s)
 	}
 	if c.Telemetry.Prometheus || c.Limits.PerPrincipal != 10 || c.Log.Format != "text" {

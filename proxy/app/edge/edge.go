@@ -18,7 +18,7 @@ func Drivers() app.Drivers {
 			"vault": openVault, "secretsmanager": SecretsManager(environment), "parameterstore": ParameterStore(environment),
 		},
 		States: map[string]func(app.Env, config.State) (state.Store, error){"memory": openMemory},
-		Sinks:  map[string]func(app.Env, config.Sink) (audit.Sink, error){"file": openFileSink},
+		Sinks:  map[string]func(app.Env, config.Sink) (audit.Sink, error){"file": openFileSink, "stdout": openStdout},
 	}
 }
 
@@ -35,4 +35,9 @@ func openFileSink(e app.Env, s config.Sink) (audit.Sink, error) {
 		Path: e.Config.Abs(s.File.Path), Durability: durability, Wall: e.Wall, Logger: e.Logger,
 		Retention: audit.Retention{Rotate: int64(s.File.Rotate), Keep: s.File.Keep},
 	})
+}
+
+// openStdout takes no durability: config refuses strict where nobody acknowledges.
+func openStdout(app.Env, config.Sink) (audit.Sink, error) {
+	return audit.NewStdoutSink(audit.StdoutConfig{}), nil
 }
