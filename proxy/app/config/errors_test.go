@@ -278,7 +278,7 @@ func TestJSONProblemsHavePlaces(t *testing.T) {
 	}
 	_, err = doc.Decode()
 	want := []string{
-		`k.json:2:38: audit.sinks[0].type: this key is required; want one of file, stdout`,
+		`k.json:2:38: audit.sinks[0].type: this key is required; want one of file, stdout, dynamodb, firehose`,
 		`k.json:2:39: audit.sinks[0].typ: unknown key; did you mean "type"?`,
 	}
 	if got := problems(t, err); !slices.Equal(got, want) {

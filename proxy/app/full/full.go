@@ -22,6 +22,8 @@ func Drivers() app.Drivers {
 	d.Upstreams["secretsmanager"] = edge.SecretsManager(awsChain)
 	d.Upstreams["parameterstore"] = edge.ParameterStore(awsChain)
 	d.States["file"] = openFileState
+	d.Sinks["dynamodb"] = edge.DynamoDBSink(awsChain)
+	d.Sinks["firehose"] = edge.FirehoseSink(awsChain)
 	return d
 }
 

@@ -13,7 +13,7 @@ var (
 	vocabulary = []string{"proxy/secret", "proxy/policy", "proxy/api"}
 	helpers    = []string{"internal/*", "proxy/internal/*"}
 	mechanisms = []string{"proxy/identity", "proxy/identity/trust", "proxy/audit", "proxy/cache", "proxy/state", "wasm"}
-	drivers    = []string{"proxy/state/boltstore", "proxy/upstream/*"}
+	drivers    = []string{"proxy/audit/awssink", "proxy/state/boltstore", "proxy/upstream/*"}
 	surfaces   = []string{"proxy/httpapi"}
 )
 
@@ -36,6 +36,7 @@ var layout = map[string][]string{
 	"proxy/identity":        join(vocabulary, helpers, []string{"proxy/identity/trust"}),
 	"proxy/identity/trust":  join(vocabulary, helpers), // data, no network
 	"proxy/audit":           join(vocabulary, helpers),
+	"proxy/audit/awssink":   join(vocabulary, helpers, []string{"proxy/audit"}), // implements its Sink
 	"proxy/cache":           join(vocabulary, helpers),
 	"proxy/state":           join(vocabulary, helpers),
 	"proxy/upstream/*":      join(vocabulary, helpers),
