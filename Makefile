@@ -30,7 +30,7 @@ export GOLANGCI_LINT_CACHE := $(abspath $(CACHE))/lint
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build lambda run demo test test-integration check bench soak policies policies-native fuzz tools deps fmt clean \
+.PHONY: help build lambda layer run demo test test-integration check bench soak policies policies-native fuzz tools deps fmt clean \
 	check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree
 
 help: ## show this list
@@ -42,6 +42,9 @@ build: ## build bin/keyhole, with machine code of the builtin policies in it
 
 lambda: policies-native ## build the Lambda function's packages, bin/lambda-arm64.zip and bin/lambda-amd64.zip
 	GO="$(GO)" ./scripts/lambda
+
+layer: policies-native ## build the layers with the Lambda extension, bin/layer-arm64.zip and bin/layer-amd64.zip
+	GO="$(GO)" ./scripts/layer
 
 run: build ## start a server with a demo secret, read it, and keep serving
 	./scripts/tour --keep

@@ -88,8 +88,8 @@ func newMountTable(mounts []Mount, values *cache.Cache, mono func() time.Duratio
 		if m.Upstream == nil || m.UpstreamName == "" {
 			return nil, fmt.Errorf("mount %q has no upstream", m.Path)
 		}
-		if m.TTL.Soft <= 0 || m.TTL.Hard < m.TTL.Soft {
-			return nil, fmt.Errorf("mount %q: want 0 < soft_ttl <= hard_ttl", m.Path)
+		if off := m.TTL.Soft == 0 && m.TTL.Hard == 0; !off && (m.TTL.Soft <= 0 || m.TTL.Hard < m.TTL.Soft) {
+			return nil, fmt.Errorf("mount %q: want 0 < soft_ttl <= hard_ttl, or both 0 to keep nothing", m.Path)
 		}
 		if m.TTL.Stale < 0 || m.TTL.Negative < 0 {
 			return nil, fmt.Errorf("mount %q: stale_if_error and negative_ttl must not be negative", m.Path)

@@ -176,7 +176,7 @@ func (p *Proxy) roomFor(t *transaction) *Error {
 // the leeway draws out, it may have been exchanged for one that has a leeway of its own.
 func (p *Proxy) outlived(t *transaction, id string) time.Time {
 	end := t.rec.Time.Add(t.rules.Verifier.LongestLife())
-	if pr := t.req.Principal; id == pr.TokenID {
+	if pr := t.req.Principal; id == pr.TokenID && !pr.Expires.IsZero() {
 		end = pr.Expires
 	} else if pt := p.fresh.tokens.Load().find(id); pt != nil && pt.Expires.After(end) {
 		end = pt.Expires

@@ -132,7 +132,7 @@ type Identity struct {
 	AuthenticatedBy string   `json:"authenticated_by"`
 	Base            string   `json:"base,omitempty"`
 	Scopes          []string `json:"scopes"`
-	ExpiresAt       string   `json:"expires_at"` // RFC 3339, UTC
+	ExpiresAt       string   `json:"expires_at,omitempty"` // RFC 3339, UTC; absent where the proof ends with the process that has it
 }
 
 // Ready answers GET /readyz.

@@ -36,6 +36,8 @@ type Options struct {
 	Mono    func() time.Duration // nil: the runtime's monotonic clock
 	Logger  *slog.Logger         // nil: discard
 	Level   *slog.LevelVar       // of Logger, set by log.level of a configuration that is reloaded; nil: it stays
+	Freezes bool                 // the host stops this process between requests: nothing is left to the background
+	Beside  *Beside              // the one program that is served; nil: whoever has a token
 }
 
 // App is everything behind the listeners.
@@ -69,6 +71,9 @@ type App struct {
 func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, err error) {
 	if err := d.Unsupported(c); err != nil {
 		return nil, err
+	}
+	if o.Beside == nil && len(c.Identity.Function.Scope) > 0 {
+		return nil, errors.New("identity.function: this is for the Lambda extension; remove the key")
 	}
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
@@ -176,7 +181,9 @@ func (b *builder) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.app.AWS, err = httpapi.NewAWS(httpapi.AWSConfig{Proxy: b.app.Proxy, Region: c.Region, Logger: b.options.Logger})
+	b.app.AWS, err = httpapi.NewAWS(httpapi.AWSConfig{
+		Proxy: b.app.Proxy, Region: c.Region, Secrets: c.Listen.AWS.Secrets, Parameters: c.Listen.AWS.Parameters, Logger: b.options.Logger,
+	})
 	return err
 }
 
@@ -191,6 +198,8 @@ func (b *builder) state() (state.Store, error) {
 func (b *builder) cache(log *audit.Log) (*cache.Cache, error) {
 	c, err := cache.New(cache.Config{
 		Entries: b.env.Config.Cache.Entries, Bytes: int64(b.env.Config.Cache.Bytes),
+		RefreshInline: b.options.Freezes,
+
 		Tag:  func(s *secret.Secret) [16]byte { return log.SecretMAC(s) },
 		Wall: b.options.Wall, Mono: b.options.Mono, Logger: b.options.Logger,
 	})

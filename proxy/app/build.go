@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
@@ -19,14 +20,9 @@ import (
 // audit opens the log on the one sink that is required.
 func (b *builder) audit() (*audit.Log, error) {
 	c := b.env.Config.Audit
-	text, err := b.env.Resolve(c.Key)
+	key, err := b.auditKey(c.Key)
 	if err != nil {
 		return nil, err
-	}
-	defer clear(text)
-	key, err := audit.ParseKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Key, err)
 	}
 	derived, err := hkdf.Key(sha256.New, key.Seed(), nil, "keyhole list cursor v1", len(b.cursorKey))
 	if err != nil {
@@ -47,6 +43,23 @@ func (b *builder) audit() (*audit.Log, error) {
 		b.closing(log.Close)
 	}
 	return log, err
+}
+
+// auditKey is the configured key, or one for this process where there is none.
+func (b *builder) auditKey(ref config.Ref) (ed25519.PrivateKey, error) {
+	if ref.IsZero() {
+		return audit.GenerateKey()
+	}
+	text, err := b.env.Resolve(ref)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	key, err := audit.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	return key, nil
 }
 
 // identified is what says who asks.
@@ -81,9 +94,14 @@ func (b *builder) identity() (*identified, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := identity.New(identity.Config{
-		Issuer: c.Issuer, Audience: c.Audience, Keys: keys, MaxTTL: c.MaxTTL, Wall: b.env.Wall, Trust: set, Sources: from.sources(),
-	})
+	beside, err := b.workload()
+	var v *identity.Verifier
+	if err == nil {
+		v, err = identity.New(identity.Config{
+			Issuer: c.Issuer, Audience: c.Audience, Keys: keys, MaxTTL: c.MaxTTL, Wall: b.env.Wall, Trust: set, Sources: from.sources(),
+			Workload: beside,
+		})
+	}
 	if err != nil {
 		return nil, errors.Join(err, from.closeBut(b.app.issuers))
 	}
@@ -97,7 +115,7 @@ func (b *builder) identity() (*identified, error) {
 func (b *builder) ownKeys() (*identity.KeySet, error) {
 	c := b.env.Config.Identity
 	if c.Keys.IsZero() {
-		if len(c.Trust) > 0 && c.SigningKey.IsZero() {
+		if (len(c.Trust) > 0 || b.options.Beside.known()) && c.SigningKey.IsZero() {
 			return nil, nil
 		}
 		return nil, errors.New("keys: without public keys no token of our own can be verified; name a JWK set")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -42,16 +43,53 @@ func (d Drivers) LoadDocument(file string, environ []string) (*config.Config, *c
 // file that it is in; where it is empty that is keyhole.json in the folder dir of the package. Relative paths are relative
 // to that folder, or to that of the file.
 func (d Drivers) LoadPackaged(given, dir string, environ []string) (*config.Config, error) {
-	if !strings.HasPrefix(strings.TrimSpace(given), "{") {
-		return d.Load(cmp.Or(given, filepath.Join(dir, "keyhole.json")), environ)
+	c, _, err := d.loadGiven(cmp.Or(strings.TrimSpace(given), filepath.Join(dir, "keyhole.json")), dir, environ)
+	return c, err
+}
+
+// LoadBeside is LoadPackaged for a process beside a function. Where nothing is given the document is the first keyhole.json
+// in the folders dirs, else what made makes. The listeners that it does not name are off, and PORT, which is the
+// function's, sets nothing.
+func (d Drivers) LoadBeside(given string, dirs, environ []string, made func() ([]byte, error)) (*config.Config, error) {
+	given = strings.TrimSpace(given)
+	for _, dir := range dirs {
+		file := filepath.Join(dir, "keyhole.json")
+		if _, err := os.Stat(file); given == "" && !errors.Is(err, fs.ErrNotExist) {
+			given = file // or why it cannot be read
+		}
+	}
+	if given == "" {
+		document, err := made()
+		if err != nil {
+			return nil, err
+		}
+		given = string(document)
+	}
+	environ = slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "PORT=") })
+	c, doc, err := d.loadGiven(given, dirs[0], environ)
+	if err != nil {
+		return nil, err
+	}
+	if doc.Origin("listen.native") == "default" && doc.Origin("listen.native.address") == "default" {
+		c.Listen.Native.Address = ""
+	}
+	if doc.Origin("listen.admin") == "default" {
+		c.Listen.Admin = ""
+	}
+	return c, nil
+}
+
+// loadGiven reads a document in JSON, or the file that given names.
+func (d Drivers) loadGiven(given, dir string, environ []string) (*config.Config, *config.Document, error) {
+	if !strings.HasPrefix(given, "{") {
+		return d.LoadDocument(given, environ)
 	}
 	file := filepath.Join(dir, "KEYHOLE_CONFIG")
 	doc, err := config.ReadJSON(file, []byte(given))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c, _, err := decode(file, doc, environ)
-	return c, err
+	return decode(file, doc, environ)
 }
 
 func decode(file string, doc *config.Document, environ []string) (*config.Config, *config.Document, error) {

@@ -114,7 +114,7 @@ func (b *builder) guard(u config.Upstream) (*guard.Guard, error) {
 	case u.Keyhole != nil:
 		c.Concurrency, c.Rate = u.Keyhole.Limits.Concurrency, u.Keyhole.Limits.Rate
 	case u.AWS != nil:
-		c.Concurrency, c.Rate = u.AWS.Limits.Concurrency, u.AWS.Limits.Rate
+		c.Concurrency, c.Rate, c.Timeout = u.AWS.Limits.Concurrency, u.AWS.Limits.Rate, u.AWS.Timeout
 	case u.Embedded != nil && u.Embedded.Limits != nil:
 		c.Concurrency, c.Rate = u.Embedded.Limits.Concurrency, u.Embedded.Limits.Rate
 		c.Attempts, c.Timeout, c.Failures = 1, -1, -1

@@ -30,7 +30,7 @@ type Server struct {
 	app     *App
 	servers []*http.Server
 	lns     []net.Listener
-	native  net.Listener
+	native  net.Listener // nil where it is off, which it never is in a server of its own
 	admin   net.Listener // nil where it is off
 	aws     net.Listener // nil where it is off
 
@@ -43,12 +43,11 @@ func (a *App) Listen() (*Server, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := a.config.Listen
-	if l.Native.Address == "" {
-		// The network would take "" for any port on every address of the machine.
-		return nil, fmt.Errorf("%s: it is off, and a server has nothing else to serve; give HOST:PORT", nativeKey)
+	if err := a.checkListen(l); err != nil {
+		return nil, err
 	}
-	listeners := 1
-	for _, address := range []string{l.Admin, l.AWS} {
+	listeners := 0
+	for _, address := range []string{l.Native.Address, l.Admin, l.AWS.Address} {
 		if address != "" {
 			listeners++
 		}
@@ -62,8 +61,10 @@ func (a *App) Listen() (*Server, error) {
 		a.tls.Store(c)
 	}
 	var err error
-	if s.native, err = s.open(nativeKey, l.Native.Address, a.Native); err != nil {
-		return nil, err
+	if l.Native.Address != "" {
+		if s.native, err = s.open(nativeKey, l.Native.Address, a.nativeHandler()); err != nil {
+			return nil, err
+		}
 	}
 	if l.Admin != "" {
 		if s.admin, err = s.open("listen.admin", l.Admin, a.admin()); err != nil {
@@ -71,8 +72,8 @@ func (a *App) Listen() (*Server, error) {
 			return nil, err
 		}
 	}
-	if l.AWS != "" {
-		if s.aws, err = s.open("listen.aws", l.AWS, a.AWS); err != nil {
+	if l.AWS.Address != "" {
+		if s.aws, err = s.open("listen.aws", l.AWS.Address, a.AWS); err != nil {
 			s.close()
 			return nil, err
 		}
@@ -111,12 +112,13 @@ func (s *Server) open(key, address string, h http.Handler) (net.Listener, error)
 // NativeAddr is where the native API answers.
 func (s *Server) NativeAddr() net.Addr { return s.native.Addr() }
 
-// NativeURL is where this machine reaches the native API: over HTTPS where the listener has a certificate.
+// NativeURL is where this machine reaches the native API, "" where it is off: over HTTPS where the listener has a
+// certificate.
 func (s *Server) NativeURL() string {
-	if s.app.tls.Load() != nil {
+	if s.native != nil && s.app.tls.Load() != nil {
 		return "https://" + reachable(s.native.Addr())
 	}
-	return "http://" + reachable(s.native.Addr())
+	return plainURL(s.native)
 }
 
 // AdminURL is where this machine reaches the admin listener, "" where it is off.
@@ -154,7 +156,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	case err = <-failed:
 		running--
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	patience := drainTimeout
+	if s.app.options.Beside != nil {
+		patience = besideDrain
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	for _, srv := range s.servers {
 		if e := srv.Shutdown(drain); e != nil {

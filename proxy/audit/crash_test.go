@@ -34,6 +34,9 @@ func child() int {
 	if kind := os.Getenv(faultEnv); kind != "" {
 		return fault(os.Getenv(childEnv), kind)
 	}
+	if os.Getenv(brokenEnv) != "" {
+		return broken()
+	}
 	rotate, _ := strconv.ParseInt(os.Getenv(rotateEnv), 10, 64)
 	s, err := audit.NewFileSink(audit.FileConfig{Path: os.Getenv(childEnv), Retention: audit.Retention{Rotate: rotate}})
 	if err != nil {

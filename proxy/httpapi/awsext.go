@@ -4,8 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -23,16 +21,20 @@ const (
 type AWSConfig struct {
 	Proxy  *proxy.Proxy // required
 	Region string       // of the ARNs in answers; may be ""
-	Logger *slog.Logger // nil: discard
+	// Secrets and Parameters are the paths below which names are looked up. Zero: a name is a path.
+	Secrets, Parameters secret.Path
+	Logger              *slog.Logger // nil: discard
 }
 
 // AWS is the HTTP dialect of the AWS Parameters and Secrets Lambda Extension, and the path-style reads of the AWS Secrets
 // Manager Agent. It is for programs on the same machine: its answers travel unencrypted, so whatever came from elsewhere,
 // or through a browser, is refused.
 type AWS struct {
-	proxy  *proxy.Proxy
-	region string
-	log    *slog.Logger
+	proxy      *proxy.Proxy
+	region     string
+	secrets    secret.Path
+	parameters secret.Path
+	log        *slog.Logger
 }
 
 // NewAWS validates c.
@@ -43,7 +45,7 @@ func NewAWS(c AWSConfig) (*AWS, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &AWS{proxy: c.Proxy, region: c.Region, log: c.Logger}, nil
+	return &AWS{proxy: c.Proxy, region: c.Region, secrets: c.Secrets, parameters: c.Parameters, log: c.Logger}, nil
 }
 
 // ServeHTTP answers one request.
@@ -92,35 +94,6 @@ func (a *AWS) route(w http.ResponseWriter, r *http.Request) error {
 // isParameterRoute tells Parameter Store's route, whose documentation has it with a slash at the end and without.
 func isParameterRoute(path string) bool {
 	return strings.TrimSuffix(path, "/") == "/systemsmanager/parameters/get"
-}
-
-// fromHere refuses what was not sent by a program of this machine to this machine: what a proxy forwards, what a page in a
-// browser sends, and what was addressed to another name, which then resolved to us. Sec-Fetch-Mode alone is what the fetch
-// of Node.js sends; browsers send Sec-Fetch-Site with it.
-func fromHere(r *http.Request) error {
-	for name := range r.Header {
-		switch {
-		case name == "X-Forwarded-For", name == "Forwarded", name == "Via":
-			return fail(api.InvalidRequest, "Forwarded")
-		case name == "Origin", strings.HasPrefix(name, "Sec-Fetch-") && name != "Sec-Fetch-Mode":
-			return errBrowser
-		}
-	}
-	if !isLoopbackHost(r.Host) {
-		return fail(api.PolicyDenied, "this address is for programs of this machine: ask for localhost or 127.0.0.1")
-	}
-	return nil
-}
-
-func isLoopbackHost(host string) bool {
-	if u, err := url.Parse("//" + host); err == nil {
-		host = u.Hostname()
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
 }
 
 // read sends the request down the decision path, and then what came of it.

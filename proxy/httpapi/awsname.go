@@ -12,11 +12,20 @@ const maxAWSName = 2048
 
 // awsName is what a client of AWS calls a secret: its path here is the name, whatever account and region an ARN tells.
 type awsName struct {
-	path      secret.Path
-	name      string // without what an ARN says besides
-	arn       string // as it was asked for, "" where it was not an ARN
-	selector  string // version or label at the end of a parameter's name
-	reference bool   // a parameter that stands for a secret of Secrets Manager
+	path      secret.Path // of the name alone
+	name      string      // without what an ARN says besides
+	arn       string      // as it was asked for, "" where it was not an ARN
+	selector  string      // version or label at the end of a parameter's name
+	reference bool        // a parameter that stands for a secret of Secrets Manager
+}
+
+// under is where a name is looked up: its path below place.
+func under(place, name secret.Path) (secret.Path, error) {
+	p, err := place.Join(name.String())
+	if err != nil {
+		return p, fail(api.InvalidPath, err.Error())
+	}
+	return p, nil
 }
 
 // ourPartition is that of the ARNs that answers hold where the caller sent none: nobody takes them for those of AWS.

@@ -41,7 +41,14 @@ func (a *AWS) parameter(w http.ResponseWriter, r *http.Request) error {
 	if n.reference && !decrypted {
 		return fail(api.InvalidRequest, "withDecryption must be true for a secret of Secrets Manager")
 	}
-	req := proxy.ReadRequest{Path: n.path, Version: secret.Current}
+	place := a.parameters
+	if n.reference {
+		place = a.secrets
+	}
+	req := proxy.ReadRequest{Version: secret.Current}
+	if req.Path, err = under(place, n.path); err != nil {
+		return err
+	}
 	switch {
 	case n.selector == "":
 	case n.reference:

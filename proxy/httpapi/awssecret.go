@@ -70,7 +70,9 @@ func (a *AWS) readSecret(w http.ResponseWriter, r *http.Request, id string, q aw
 	if err != nil {
 		return err
 	}
-	req.Path = n.path
+	if req.Path, err = under(a.secrets, n.path); err != nil {
+		return err
+	}
 	return a.read(w, r, req, func(b []byte, answer *proxy.Answer) []byte {
 		b = slices.Grow(b, room(answer)+4*maxAWSName)
 		b = append(b, `{"ARN":`...)

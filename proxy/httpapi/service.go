@@ -22,7 +22,9 @@ func (n *Native) whoami(w http.ResponseWriter, r *http.Request) error {
 	id := api.Identity{
 		Trust: pr.Trust, Issuer: pr.Issuer, Subject: pr.Subject, ClientID: pr.ClientID, TokenID: pr.TokenID,
 		AuthenticatedBy: pr.AuthenticatedBy, Base: pr.Base.String(), Scopes: []string{},
-		ExpiresAt: pr.Expires.UTC().Format(time.RFC3339),
+	}
+	if !pr.Expires.IsZero() {
+		id.ExpiresAt = pr.Expires.UTC().Format(time.RFC3339)
 	}
 	for _, s := range pr.Scopes {
 		id.Scopes = append(id.Scopes, s.String())

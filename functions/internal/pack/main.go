@@ -1,9 +1,10 @@
 // Command pack puts files into a zip of which the same files always make the same bytes, says how large both are, and
 // fails where the first file is larger than its budget:
 //
-//	pack MAX_BYTES OUT.zip FILE…
+//	pack MAX_BYTES OUT.zip [FOLDER=]FILE…
 //
-// Each file is there under its last name, may be run, and has the oldest date that a zip can have.
+// Each file is there under its last name, in the folder if there is one, may be run, and has the oldest date that a zip can
+// have.
 package main
 
 import (
@@ -11,14 +12,16 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
 func main() {
 	if len(os.Args) < 4 {
-		fmt.Fprintln(os.Stderr, "usage: pack MAX_BYTES OUT.zip FILE…")
+		fmt.Fprintln(os.Stderr, "usage: pack MAX_BYTES OUT.zip [FOLDER=]FILE…")
 		os.Exit(2)
 	}
 	if err := run(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
@@ -34,7 +37,11 @@ func run(budget, out string, files []string) error {
 	}
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	for i, file := range files {
+	for i, arg := range files {
+		folder, file, ok := strings.Cut(arg, "=")
+		if !ok {
+			folder, file = "", arg
+		}
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return err
@@ -45,7 +52,7 @@ func run(budget, out string, files []string) error {
 				return fmt.Errorf("%s is %d bytes over its budget", file, len(data)-most)
 			}
 		}
-		h := &zip.FileHeader{Name: filepath.Base(file), Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
+		h := &zip.FileHeader{Name: path.Join(folder, filepath.Base(file)), Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
 		h.SetMode(0o755)
 		w, err := z.CreateHeader(h)
 		if err != nil {

@@ -31,7 +31,7 @@ func TestPack(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := filepath.Join(dir, folder, "out.zip")
-		if err := exec.CommandContext(t.Context(), tool, budget, out, in).Run(); err != nil {
+		if err := exec.CommandContext(t.Context(), tool, budget, out, in, "extensions="+in).Run(); err != nil {
 			return nil, err
 		}
 		b, err := os.ReadFile(out)
@@ -52,7 +52,7 @@ func TestPack(t *testing.T) {
 		t.Error("a file over its budget was packed")
 	}
 	z, err := zip.NewReader(bytes.NewReader(first), int64(len(first)))
-	if err != nil || len(z.File) != 1 || z.File[0].Name != "bootstrap" || z.File[0].Mode() != 0o755 {
+	if err != nil || len(z.File) != 2 || z.File[0].Name != "bootstrap" || z.File[1].Name != "extensions/bootstrap" || z.File[1].Mode() != 0o755 {
 		t.Fatalf("got %v, %v", z, err)
 	}
 	f, err := z.File[0].Open()

@@ -149,8 +149,17 @@ func (k *checker) policy() {
 }
 
 func (k *checker) audit() {
+	p := root("audit")
+	if k.c.Audit.Key.IsZero() && slices.ContainsFunc(k.c.Audit.Sinks, func(s Sink) bool { return s.Type != "stdout" }) {
+		k.conflict(p.key("key"), "is needed but for the sink stdout alone; want a reference such as file:keys/audit.key", "", p.key("sinks"))
+	}
 	if !slices.ContainsFunc(k.c.Audit.Sinks, func(s Sink) bool { return s.Required }) {
-		k.conflict(root("audit").key("sinks"), "none is required, so values could leave without a record; set required: true on one", "")
+		k.conflict(p.key("sinks"), "none is required, so values could leave without a record; set required: true on one", "")
+	}
+	for i, s := range k.c.Audit.Sinks {
+		if s.Type == "stdout" && s.Required && k.c.Audit.Durability == "strict" {
+			k.conflict(p.key("durability"), "strict wants an acknowledgement, and nobody acknowledges what is written to stdout; say process, or require another sink", "", p.key("sinks").at(i))
+		}
 	}
 }
 

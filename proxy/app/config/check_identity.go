@@ -10,5 +10,8 @@ func (k *checker) identity() {
 			}
 		}
 	}
+	if _, err := id.Function.Scopes(); err != nil {
+		k.conflict(p.key("function").key("scope"), err.Error(), "")
+	}
 	k.trust()
 }

@@ -6,12 +6,12 @@ func (k *checker) listen() {
 	l := &k.c.Listen
 	p := root("listen")
 	type at struct{ name, address string }
-	taken := []at{{"admin", l.Admin}, {"aws", l.AWS}}
-	if l.Admin != "" && !isLoopback(l.Admin) {
+	taken := []at{{"admin", l.Admin}, {"aws", l.AWS.Address}}
+	if l.Admin != "" && !IsLoopback(l.Admin) {
 		k.conflict(p.key("admin"), "must be a loopback address such as 127.0.0.1:8641: it shows what no client may see", "")
 	}
-	if l.AWS != "" && !isLoopback(l.AWS) {
-		k.conflict(p.key("aws"), "must be a loopback address such as 127.0.0.1:2773: the dialect has no encryption, and its clients look for it on their own machine", "")
+	if l.AWS.Address != "" && !IsLoopback(l.AWS.Address) {
+		k.conflict(p.key("aws").key("address"), "must be a loopback address such as 127.0.0.1:2773: the dialect has no encryption, and its clients look for it on their own machine", "")
 	}
 	for _, x := range []struct {
 		name string
@@ -22,7 +22,7 @@ func (k *checker) listen() {
 		switch {
 		case x.Address == "" && x.TLS != nil:
 			k.conflict(address, "is needed with tls; want HOST:PORT such as 127.0.0.1:8640", "")
-		case x.Address == "" || x.TLS != nil || x.behindTLS || l.InsecureHTTP || isLoopback(x.Address):
+		case x.Address == "" || x.TLS != nil || x.behindTLS || l.InsecureHTTP || IsLoopback(x.Address):
 		default:
 			k.conflict(address, "plain HTTP on an address that is not loopback; give tls, or set listen.insecure_http: true", "", p.key("insecure_http"))
 		}

@@ -88,7 +88,7 @@ type StateFile struct {
 // Audit says where records go.
 type Audit struct {
 	Durability string `key:"durability" enum:"process|strict" default:"process" doc:"process: survives the end of the process. strict: survives the loss of power."`
-	Key        Ref    `key:"key" required:"true" private:"true" doc:"Ed25519 private key (PKCS#8) that signs checkpoints."`
+	Key        Ref    `key:"key" private:"true" doc:"Ed25519 private key (PKCS#8) that signs checkpoints. It may be absent where stdout is the one sink: a key is then made at each start."`
 	Sinks      []Sink `key:"sinks" required:"true" doc:"Where records go; at least one must be required."`
 }
 

@@ -27,9 +27,12 @@ func TestProblems(t *testing.T) {
 	}{
 		{"not an object", "[1]\n", []string{`k.yaml:1:1: want a document of keys and values such as version: 1`}},
 		{"another version", strings.Replace(base, "version: 1", "version: 2", 1), []string{`k.yaml:1:10: version: must be 1, not 2`}},
-		{"nothing but a version", "version: 1\n", []string{
-			`k.yaml:1:1: audit.key: this key is required; want a reference such as file:keys/NAME.pem or env:NAME`,
-			`k.yaml:1:1: audit.sinks: this key is required; want a list of objects`,
+		{"nothing but a version", "version: 1\n", []string{`k.yaml:1:1: audit.sinks: this key is required; want a list of objects`}},
+		{"a file without an audit key", "version: 1\naudit: {sinks: [{type: file, path: a.jsonl}]}\n", []string{
+			`k.yaml:2:8: audit.key: is needed but for the sink stdout alone; want a reference such as file:keys/audit.key`,
+		}},
+		{"scopes of the function that are none", base + "identity: {function: {scope: [\"read:**\", \"fly:a\"]}}\n", []string{
+			`k.yaml:5:30: identity.function.scope: invalid scope: action "fly" is not one of read, list, write, invalidate, revoke, approve`,
 		}},
 		{"an unknown key at the top", base + "upstream: {}\n", []string{`k.yaml:5:1: upstream: unknown key; did you mean "upstreams"?`}},
 		{"an unknown key in a list", mount + "    chache: {}\n", []string{`k.yaml:9:5: mounts[0].chache: unknown key; did you mean "cache"?`}},
@@ -248,6 +251,9 @@ func TestProblems(t *testing.T) {
 		{"no sinks", "version: 1\naudit: {key: env:A, sinks: []}\n", []string{`k.yaml:2:28: audit.sinks: must not be empty; want a list of objects`}},
 		{"no required sink", "version: 1\naudit: {key: env:A, sinks: [{type: stdout, required: false}]}\n", []string{
 			`k.yaml:2:28: audit.sinks: none is required, so values could leave without a record; set required: true on one`,
+		}},
+		{"strict over what nobody acknowledges", "version: 1\naudit: {durability: strict, key: env:A, sinks: [{type: stdout}]}\n", []string{
+			`k.yaml:2:21: audit.durability: strict wants an acknowledgement, and nobody acknowledges what is written to stdout; say process, or require another sink`,
 		}},
 		{"one file for two things", base + "state: {path: ./x.db}\nupstreams: {a: {type: embedded, path: sub/../x.db, key: env:K}}\n", []string{
 			`k.yaml:6:39: upstreams.a.path: state.path is the same file`,

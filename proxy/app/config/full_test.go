@@ -94,8 +94,8 @@ func TestFullDocument(t *testing.T) {
 			Auth: config.VaultAuth{Method: "approle", AppRole: &config.AppRole{Mount: "approle", RoleID: ref("env:ROLE_ID"), SecretID: private("file:secret-id")}},
 			TLS:  config.VaultTLS{CA: ref("file:ca.pem")}, Limits: limits, Poll: config.Poll{MaxPaths: 100},
 		}},
-		"aws": {Type: "secretsmanager", AWS: &config.AWS{Region: "eu-west-1", Limits: limits}},
-		"ssm": {Type: "parameterstore", AWS: &config.AWS{Region: "eu-west-1", Limits: limits}},
+		"aws": {Type: "secretsmanager", AWS: &config.AWS{Region: "eu-west-1", Timeout: 4 * time.Second, Limits: limits}},
+		"ssm": {Type: "parameterstore", AWS: &config.AWS{Region: "eu-west-1", Timeout: 4 * time.Second, Limits: limits}},
 	}
 	want.Mounts = []config.Mount{{
 		Path: path(t, "web/production"), Upstream: "bao", At: "apps/web/production", Layout: "objects", Freshness: "bounded",
@@ -150,8 +150,8 @@ func TestEveryDocument(t *testing.T) {
 	if l.Native.Address != "0.0.0.0:443" || l.Native.TLS == nil || l.Native.TLS.Key != private("file:/run/tls/key.pem") || l.Native.TLS.ClientCA != ref("env:CLIENT_CA") {
 		t.Errorf("listen.native: got %+v", l.Native)
 	}
-	if l.AWS != "localhost:2773" || l.Vault.Address != ":8200" {
-		t.Errorf("listen: got aws %q, vault %q", l.AWS, l.Vault.Address)
+	if l.AWS != (config.AWSListener{Address: "localhost:2773", Secrets: path(t, "sm"), Parameters: path(t, "ssm")}) || l.Vault.Address != ":8200" {
+		t.Errorf("listen: got aws %v, vault %q", l.AWS, l.Vault.Address)
 	}
 	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}; !slices.Equal(l.TrustedProxies, want) {
 		t.Errorf("trusted_proxies: got %v", l.TrustedProxies)
@@ -195,7 +195,7 @@ func TestEveryDocument(t *testing.T) {
 	if c.Cache.SecondLevel.Key != private("kms:alias/keyhole") || c.State.File != nil || c.State.MaxBlind != 0 || c.State.Check != 250*time.Millisecond {
 		t.Errorf("got cache %+v, state %+v", c.Cache, c.State)
 	}
-	if s := c.Audit.Sinks; s[0].File != nil || !s[0].Required || s[1].Required {
+	if s := c.Audit.Sinks; s[0].File != nil || s[0].Required || !s[1].Required {
 		t.Errorf("sinks: got %+v", s)
 	}
 	if c.Telemetry.Prometheus || c.Limits.PerPrincipal != 10 || c.Log.Format != "text" {

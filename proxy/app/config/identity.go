@@ -1,5 +1,11 @@
 package config
 
+import (
+	"strings"
+
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+)
+
 // Identity is whose tokens are believed, and how our own are signed.
 type Identity struct {
 	Issuer     string      `key:"issuer" doc:"iss of our own tokens; needed with signing_key or keys."`
@@ -8,6 +14,20 @@ type Identity struct {
 	Keys       Ref         `key:"keys" doc:"Our public keys, a JWK set."`
 	MaxTTL     Duration    `key:"max_ttl" default:"1h" min:"1s" max:"1h" doc:"Longest life of our own tokens."`
 	Trust      []TrustRule `key:"trust" doc:"Identities of platforms that are believed."`
+	Function   Function    `key:"function" doc:"The function beside the Lambda extension; for no other program."`
+}
+
+// Function is what the function beside an extension may do.
+type Function struct {
+	Scope []string `key:"scope" doc:"Scopes of whoever shows the function's session token, ACTION:PATTERN each; read:** when absent."`
+}
+
+// Scopes are those of the function. A decoded Config gives no error.
+func (f Function) Scopes() (policy.Scopes, error) {
+	if len(f.Scope) == 0 {
+		return policy.ParseScopes("read:**")
+	}
+	return policy.ParseScopes(strings.Join(f.Scope, " "))
 }
 
 // TrustRule says which tokens of one issuer are believed and what they become. It names a template, or the issuer with

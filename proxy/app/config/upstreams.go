@@ -125,6 +125,7 @@ type AWS struct {
 	Region   string         `key:"region" format:"name" doc:"AWS region; AWS_REGION of the environment when empty."`
 	RoleARN  string         `key:"role_arn" format:"arn" doc:"Role to assume first."`
 	Endpoint string         `key:"endpoint" format:"url" doc:"Endpoint to use in place of AWS's own, and of AWS_ENDPOINT_URL in the environment."`
+	Timeout  Duration       `key:"timeout" default:"4s" min:"1ms" doc:"Longest wait for the answer to one request of a read, which may be tried again."`
 	Limits   UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
 
 	// Assume is the role of the mount that an instance of the upstream is for, and Places the ARNs that mounts of the
@@ -154,7 +155,7 @@ type AssumeRole struct {
 // MountCache is how long values of a mount are kept.
 type MountCache struct {
 	SoftTTL      Duration `key:"soft_ttl" default:"60s" doc:"Serve without a question."`
-	HardTTL      Duration `key:"hard_ttl" default:"300s" doc:"Refresh before serving."`
+	HardTTL      Duration `key:"hard_ttl" default:"300s" doc:"Refresh before serving. 0, with soft_ttl, keeps nothing."`
 	StaleIfError Duration `key:"stale_if_error" default:"1h" doc:"Greatest age of a value that is served past hard_ttl while the upstream fails. 0 for a restricted secret, whatever is set."`
 	NegativeTTL  Duration `key:"negative_ttl" default:"10s" doc:"Remember that there is no such secret, more or less half of it at random; 0 never."`
 }

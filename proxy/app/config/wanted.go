@@ -207,8 +207,8 @@ func splitAddress(s string) (host string, port uint16, ok bool) {
 	return host, uint16(n), err == nil
 }
 
-// isLoopback reports whether only this machine can reach an address.
-func isLoopback(address string) bool {
+// IsLoopback reports whether only this machine can reach an address, HOST:PORT.
+func IsLoopback(address string) bool {
 	host, _, _ := splitAddress(address)
 	return localhost.Is(host)
 }

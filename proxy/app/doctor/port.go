@@ -15,7 +15,7 @@ func ports(ctx context.Context, p *patient) []Finding {
 	for _, l := range []struct{ key, address, own string }{
 		{"listen.native", p.Listen.Native.Address, p.server.Native},
 		{"listen.admin", p.Listen.Admin, p.server.Admin},
-		{"listen.aws", p.Listen.AWS, p.server.AWS},
+		{"listen.aws", p.Listen.AWS.Address, p.server.AWS},
 	} {
 		if l.address != "" {
 			found = append(found, port(ctx, p, l.key, l.address, l.own))

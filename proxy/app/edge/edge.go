@@ -19,7 +19,7 @@ func Drivers() app.Drivers {
 			"keyhole": Keyhole(environment),
 		},
 		States: map[string]func(app.Env, config.State) (state.Store, error){"memory": openMemory},
-		Sinks:  map[string]func(app.Env, config.Sink) (audit.Sink, error){"file": openFileSink},
+		Sinks:  map[string]func(app.Env, config.Sink) (audit.Sink, error){"file": openFileSink, "stdout": openStdout},
 	}
 }
 
@@ -36,4 +36,9 @@ func openFileSink(e app.Env, s config.Sink) (audit.Sink, error) {
 		Path: e.Config.Abs(s.File.Path), Durability: durability, Wall: e.Wall, Logger: e.Logger,
 		Retention: audit.Retention{Rotate: int64(s.File.Rotate), Keep: s.File.Keep},
 	})
+}
+
+// openStdout takes no durability: config refuses strict where nobody acknowledges.
+func openStdout(app.Env, config.Sink) (audit.Sink, error) {
+	return audit.NewStdoutSink(audit.StdoutConfig{}), nil
 }

@@ -30,6 +30,8 @@ func TestFunctionLinksFewModules(t *testing.T) {
 	linksOnly(t, "./functions/lambda", join(edgeModules, functionModules))
 }
 
+func TestExtensionLinksFewModules(t *testing.T) { linksOnly(t, "./functions/extension", edgeModules) }
+
 // linksOnly wants a package to link these modules, each of them, and no other.
 func linksOnly(t *testing.T, pkg string, want []string) {
 	t.Helper()

@@ -108,6 +108,18 @@ func (s *Server) issueLocked(form url.Values, who identity) (*issued, *failure) 
 	if !ok || s.roleRefused || role.ExternalID != form.Get("ExternalId") || role.From != "" && role.From != who.principal || s.permittedLocked(call) != nil {
 		return nil, &failure{http.StatusForbidden, "AccessDenied", "User: " + who.principal + " is not authorized to perform: sts:AssumeRole on resource: " + arn}
 	}
+	return s.sessionLocked(arn), nil
+}
+
+// Session is the keys and the token of a new session of a role, as a service hands them to what runs under that role.
+func (s *Server) Session(arn string) (id, key, token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.sessionLocked(arn).creds
+	return c.AccessKeyID, c.SecretAccessKey, c.SessionToken
+}
+
+func (s *Server) sessionLocked(arn string) *issued {
 	s.numbers++
 	i := &issued{arn, aws.Credentials{
 		AccessKeyID: fmt.Sprintf("ASIAEMULATOR%08d", s.numbers), SecretAccessKey: fmt.Sprintf("session/secret/%d", s.numbers),
@@ -117,7 +129,7 @@ func (s *Server) issueLocked(form url.Values, who identity) (*issued, *failure) 
 		s.sessions = map[string]*issued{}
 	}
 	s.sessions[i.creds.AccessKeyID] = i
-	return i, nil
+	return i
 }
 
 func escape(text string) string {

@@ -19,6 +19,8 @@ func (e *Environment) routes() http.Handler {
 	m.HandleFunc("POST /2018-06-01/runtime/init/error", e.initFailure)
 	m.HandleFunc("POST /2020-01-01/extension/register", e.register)
 	m.HandleFunc("GET /2020-01-01/extension/event/next", e.event)
+	m.HandleFunc("POST /2020-01-01/extension/init/error", e.extensionFailure(true))
+	m.HandleFunc("POST /2020-01-01/extension/exit/error", e.extensionFailure(false))
 	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { e.refuse(w, r, http.StatusNotFound, "NotFound") })
 	return m
 }
@@ -108,18 +110,36 @@ func (e *Environment) initFailure(w http.ResponseWriter, r *http.Request) {
 }
 
 func functionError(r *http.Request) *FunctionError {
-	body, _ := io.ReadAll(io.LimitReader(r.Body, MaxAnswerBytes))
-	return &FunctionError{Type: r.Header.Get("Lambda-Runtime-Function-Error-Type"), Body: string(body)}
+	return errorFrom(r, "Lambda-Runtime-Function-Error-Type")
 }
 
-// register takes an extension inside the runtime, whose only use is that the runtime is sent SIGTERM: it may ask for no
-// event of SHUTDOWN.
+func extensionError(r *http.Request) *FunctionError {
+	return errorFrom(r, "Lambda-Extension-Function-Error-Type")
+}
+
+func errorFrom(r *http.Request, header string) *FunctionError {
+	body, _ := io.ReadAll(io.LimitReader(r.Body, MaxAnswerBytes))
+	return &FunctionError{Type: r.Header.Get(header), Body: string(body)}
+}
+
+// register takes an extension beside the runtime under the name of its file, and one inside it under another, whose only
+// use is that the runtime is sent SIGTERM: it may ask for no event of SHUTDOWN.
 func (e *Environment) register(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Events []string `json:"events"`
 	}
 	err := json.NewDecoder(r.Body).Decode(&in)
-	if err != nil || r.Header.Get("Lambda-Extension-Name") == "" || len(in.Events) > 0 {
+	name := r.Header.Get("Lambda-Extension-Name")
+	if x := e.find(func(x *Extension) bool { return x.name == name }); x != nil && err == nil {
+		if !x.registerBeside(in.Events) {
+			e.refuse(w, r, http.StatusBadRequest, "Extension.InvalidRequest")
+			return
+		}
+		w.Header().Set("Lambda-Extension-Identifier", x.id)
+		_, _ = io.WriteString(w, `{"functionName":"keyhole","functionVersion":"$LATEST","handler":"bootstrap","accountId":"123456789012"}`)
+		return
+	}
+	if err != nil || name == "" || len(in.Events) > 0 {
 		e.refuse(w, r, http.StatusBadRequest, "Extension.InvalidRequest")
 		return
 	}
@@ -132,6 +152,10 @@ func (e *Environment) register(w http.ResponseWriter, r *http.Request) {
 
 // event has nothing to tell to who asked for no events.
 func (e *Environment) event(w http.ResponseWriter, r *http.Request) {
+	if x := e.caller(r); x != nil {
+		x.eventBeside(w, r)
+		return
+	}
 	if r.Header.Get("Lambda-Extension-Identifier") == "" {
 		e.refuse(w, r, http.StatusForbidden, "Extension.UnknownExtensionIdentifier")
 		return

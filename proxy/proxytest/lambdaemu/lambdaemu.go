@@ -1,6 +1,7 @@
 // Package lambdaemu runs a built function as Lambda does: one execution environment with the Runtime API (2018-06-01) and
-// as much of the Extensions API (2020-01-01) as a runtime uses that wants to be told of its end. Initialisation,
-// invocations, errors, timeouts, freezing, shutdown and crashes are those that Lambda's public documentation describes.
+// the Extensions API (2020-01-01), for processes beside the runtime and for what a runtime uses that wants to be told of
+// its end. Initialisation, invocations, errors, timeouts, freezing, shutdown and crashes are those that Lambda's public
+// documentation describes.
 package lambdaemu
 
 import (
@@ -22,6 +23,8 @@ const (
 	MaxAnswerBytes = 6<<20 + 100
 	// shutdownTimeout is what a runtime with an extension inside it has between SIGTERM and SIGKILL.
 	shutdownTimeout = 500 * time.Millisecond
+	// extensionsTimeout is what is left of the end for the extensions beside it, of 2 s in all.
+	extensionsTimeout = 2*time.Second - shutdownTimeout
 )
 
 // What an invocation or a start may come to beside an answer.
@@ -47,6 +50,7 @@ type Config struct {
 	Env         []string      // beside what Lambda sets; nothing of our own environment is there
 	Timeout     time.Duration // of an invocation; 0: 3 s, as Lambda's
 	Concurrency int           // invocations in one environment at the same time; 0: 1
+	Extensions  []string      // executables of extensions beside the runtime, each with a file name of its own
 }
 
 // Environment is one execution environment.
@@ -55,11 +59,13 @@ type Environment struct {
 	cmd    *exec.Cmd
 	server *http.Server
 	stderr buffer
+	beside []*Extension
 	queue  chan *invocation
 	ready  chan struct{} // closed by the first call of next
 	exited chan struct{}
 
-	once sync.Once // closes ready
+	once      sync.Once // closes ready
+	startOnce sync.Once // starts the runtime, or closes exited in place of it
 
 	mu        sync.Mutex
 	started   time.Time
@@ -112,28 +118,44 @@ func Start(c Config) (*Environment, error) {
 	}
 	e.server = &http.Server{Handler: e.routes(), ReadHeaderTimeout: time.Minute}
 	go func() { _ = e.server.Serve(ln) }()
-	e.cmd = exec.Command(c.Command)
-	e.cmd.Dir = c.Dir
-	e.cmd.Env = append([]string{
-		"AWS_LAMBDA_RUNTIME_API=" + ln.Addr().String(), "LAMBDA_TASK_ROOT=" + c.Dir, "AWS_LAMBDA_FUNCTION_NAME=keyhole",
+	all := append([]string{
+		"AWS_LAMBDA_RUNTIME_API=" + ln.Addr().String(), "AWS_LAMBDA_FUNCTION_NAME=keyhole",
 		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128", "AWS_REGION=eu-west-1",
-		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "_HANDLER=bootstrap", "TZ=:UTC", "PATH=/usr/bin:/bin",
+		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "TZ=:UTC", "PATH=/usr/bin:/bin",
 	}, c.Env...)
 	if c.Concurrency > 1 {
-		e.cmd.Env = append(e.cmd.Env, "AWS_LAMBDA_MAX_CONCURRENCY="+strconv.Itoa(c.Concurrency))
+		all = append(all, "AWS_LAMBDA_MAX_CONCURRENCY="+strconv.Itoa(c.Concurrency))
 	}
+	e.cmd = exec.Command(c.Command)
+	e.cmd.Dir = c.Dir
+	// The last of several values counts.
+	e.cmd.Env = append([]string{"LAMBDA_TASK_ROOT=" + c.Dir, "_HANDLER=bootstrap"}, all...)
 	e.cmd.Stdout, e.cmd.Stderr = &e.stderr, &e.stderr
 	e.started = time.Now()
-	if err := e.cmd.Start(); err != nil {
+	if err := e.startExtensions(all); err != nil {
 		_ = e.server.Close()
 		return nil, err
+	}
+	if len(c.Extensions) == 0 {
+		e.startOnce.Do(func() { err = e.startRuntime() })
+		return e, err
+	}
+	go e.initialise()
+	return e, nil
+}
+
+func (e *Environment) startRuntime() error {
+	if err := e.cmd.Start(); err != nil {
+		close(e.exited)
+		_ = e.server.Close()
+		return err
 	}
 	go func() {
 		_ = e.cmd.Wait()
 		close(e.exited)
 		e.abandon(ErrExited)
 	}()
-	return e, nil
+	return nil
 }
 
 // Ready waits until the function asks for its first event. It returns what the function says, or ErrExited, where it does
@@ -141,19 +163,22 @@ func Start(c Config) (*Environment, error) {
 func (e *Environment) Ready(ctx context.Context) (time.Duration, error) {
 	select {
 	case <-e.ready:
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return e.readyAt.Sub(e.started), nil
+		return e.whole(ctx)
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	case <-e.exited:
 	}
+	return 0, e.unready()
+}
+
+// unready is why there is no function.
+func (e *Environment) unready() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.initError != nil {
-		return 0, e.initError
+		return e.initError
 	}
-	return 0, fmt.Errorf("%w: %s", ErrExited, e.Log())
+	return fmt.Errorf("%w: %s", ErrExited, e.Log())
 }
 
 // Invoke sends one event and waits for what it comes to.
@@ -166,6 +191,7 @@ func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error
 	e.mu.Unlock()
 	late := time.NewTimer(e.config.Timeout)
 	defer late.Stop()
+	e.tellInvoke(ctx, in)
 	select {
 	case e.queue <- in:
 	case <-e.exited:
@@ -184,6 +210,9 @@ func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error
 		e.finish(in.id, nil, ctx.Err())
 	}
 	<-in.done
+	if in.err == nil {
+		in.err = e.settled(ctx, in.deadline)
+	}
 	return in.answer, in.err
 }
 
@@ -213,24 +242,43 @@ func (e *Environment) abandon(err error) {
 	}
 }
 
-// Freeze stops the process, as Lambda does between invocations, and Thaw lets it go on.
-func (e *Environment) Freeze() error { return e.cmd.Process.Signal(syscall.SIGSTOP) }
+// Freeze stops all processes, as Lambda does between invocations, and Thaw lets them go on.
+func (e *Environment) Freeze() error { return e.signal(syscall.SIGSTOP) }
 
 // Thaw is the end of Freeze.
-func (e *Environment) Thaw() error { return e.cmd.Process.Signal(syscall.SIGCONT) }
+func (e *Environment) Thaw() error { return e.signal(syscall.SIGCONT) }
+
+func (e *Environment) signal(s syscall.Signal) error {
+	err := e.cmd.Process.Signal(s)
+	for _, x := range e.beside {
+		err = errors.Join(err, x.cmd.Process.Signal(s))
+	}
+	return err
+}
 
 // Kill ends the environment as a crash of its host would.
 func (e *Environment) Kill() {
-	_ = e.cmd.Process.Kill()
-	<-e.exited
+	for _, x := range e.beside {
+		x.kill()
+	}
+	e.endRuntime()
 	_ = e.server.Close()
 }
 
-// Shutdown ends the environment: SIGTERM and its time for a runtime that asked for it, and SIGKILL. It returns the exit
-// code, -1 for a process that had to be killed.
+// endRuntime kills the runtime, also one that has not been started.
+func (e *Environment) endRuntime() {
+	e.startOnce.Do(func() { close(e.exited) })
+	if e.cmd.Process != nil {
+		_ = e.cmd.Process.Kill()
+	}
+	<-e.exited
+}
+
+// Shutdown ends the environment: SIGTERM and its time for a runtime that asked for it or has extensions beside it, then
+// the event and its time for those, and SIGKILL. It returns the exit code of the runtime, -1 where it had to be killed.
 func (e *Environment) Shutdown() int {
 	e.mu.Lock()
-	told := e.extension
+	told := e.extension || len(e.beside) > 0
 	e.mu.Unlock()
 	if told {
 		_ = e.cmd.Process.Signal(syscall.SIGTERM)
@@ -239,6 +287,8 @@ func (e *Environment) Shutdown() int {
 		case <-time.After(shutdownTimeout):
 		}
 	}
+	e.endRuntime()
+	e.shutdownExtensions()
 	e.Kill()
 	return e.cmd.ProcessState.ExitCode()
 }

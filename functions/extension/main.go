@@ -1,0 +1,63 @@
+// Command extension is the Lambda extension: Keyhole beside a function, on loopback.
+//
+// Its configuration is the JSON document in KEYHOLE_CONFIG, or the file that it names; else keyhole.json of the function's
+// package or of a layer; else what the variables of the AWS Parameters and Secrets Lambda Extension say.
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/keyhole-edge/keyhole/functions/internal/defaults"
+	"github.com/keyhole-edge/keyhole/functions/internal/extensionapi"
+	"github.com/keyhole-edge/keyhole/functions/internal/harden"
+	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/edge"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	level := new(slog.LevelVar)
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	open := func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) }
+	if err := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0])).Run(ctx, open); err != nil {
+		log.Error("the extension ends", "error", err.Error())
+		os.Exit(1)
+	}
+}
+
+// open builds everything that stands before the first request, and listens.
+func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensionapi.Program, error) {
+	if err := harden.Process(); err != nil {
+		return nil, err
+	}
+	silent := false
+	made := func() ([]byte, error) {
+		silent = defaults.Silent(os.Getenv)
+		return defaults.Document(os.Getenv)
+	}
+	folders := []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}
+	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), folders, os.Environ(), made)
+	if err != nil {
+		return nil, err
+	}
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	if silent {
+		level.Set(math.MaxInt)
+	}
+	beside := &app.Beside{
+		Name:  cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "function"),
+		Token: cmp.Or(os.Getenv("AWS_SESSION_TOKEN"), os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")),
+	}
+	return app.Open(ctx, c, edge.Drivers(), app.Options{Surface: "extension", Freezes: true, Beside: beside, Logger: log, Level: level})
+}
