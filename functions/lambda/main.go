@@ -47,7 +47,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (*app.App
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, nil, fmt.Errorf("log.level: %w", err)
 	}
-	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level})
+	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level, Prefetch: os.Getenv(app.PrefetchVariable), Freezes: true})
 	if err != nil {
 		return nil, nil, err
 	}
