@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
@@ -57,13 +58,19 @@ func TestMain(m *testing.M) {
 
 // function is a package beside an emulator of AWS.
 type function struct {
-	dir   string
-	aws   *awsemu.Server
-	env   []string
-	token string
+	dir    string
+	aws    *awsemu.Server
+	env    []string
+	config *config.Config
+	token  string
 }
 
 func newFunction(t *testing.T) *function {
+	t.Helper()
+	return newFunctionOf(t, document)
+}
+
+func newFunctionOf(t *testing.T, document string) *function {
 	t.Helper()
 	emu, url := awsemu.Start(t)
 	value := "first"
@@ -81,8 +88,15 @@ func newFunction(t *testing.T) *function {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.token = proxytest.Issuer(c)(t, map[string]string{"scope": "read:**"})
+	f.config = c
+	f.scope(t, "read:**")
 	return f
+}
+
+// scope gives further requests a token with this scope.
+func (f *function) scope(t *testing.T, scope string) {
+	t.Helper()
+	f.token = proxytest.Issuer(f.config)(t, map[string]string{"scope": scope})
 }
 
 func (f *function) start(t *testing.T, c lambdaemu.Config) *lambdaemu.Environment {
@@ -116,15 +130,18 @@ func (f *function) ready(t *testing.T, c lambdaemu.Config) *lambdaemu.Environmen
 	return e
 }
 
-// get is the event of a Function URL.
-func (f *function) get(path string) []byte {
+func (f *function) get(path string) []byte { return f.request("GET", path, "") }
+
+// request is the event of a Function URL.
+func (f *function) request(method, path, body string) []byte {
 	e, _ := json.Marshal(map[string]any{
-		"version": "2.0", "rawPath": path, "rawQueryString": "", "headers": map[string]string{"authorization": "Bearer " + f.token},
+		"version": "2.0", "rawPath": path, "rawQueryString": "",
+		"headers": map[string]string{"authorization": "Bearer " + f.token, "content-type": "application/json"},
 		"requestContext": map[string]any{
 			"apiId": "abc", "domainName": "abc.lambda-url.eu-west-1.on.aws",
-			"http": map[string]any{"method": "GET", "path": path, "sourceIp": "203.0.113.7"},
+			"http": map[string]any{"method": method, "path": path, "sourceIp": "203.0.113.7"},
 		},
-		"isBase64Encoded": false,
+		"body": body, "isBase64Encoded": false,
 	})
 	return e
 }
