@@ -35,7 +35,8 @@ const document = `{
   "audit": {"key": "file:keys/audit.key", "sinks": [{"type": "file", "path": "audit/audit.jsonl", "required": true}]}
 }`
 
-var bootstrap string
+// bootstrap is the function as it is shipped, and clocked one whose wall clock tests move.
+var bootstrap, clocked string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -45,15 +46,27 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		bootstrap = filepath.Join(dir, "bootstrap")
-		cmd := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", bootstrap, ".")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+		bootstrap, clocked = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "clocked")
+		overlay, err := proxytest.ClockOverlay(dir)
+		if err == nil {
+			err = errors.Join(build(bootstrap), build(clocked, overlay))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()
 	}())
+}
+
+func build(file string, flags ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-tags", "lambda.norpc", "-o", file}, flags...), ".")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
 }
 
 // function is a package beside an emulator of AWS.
@@ -101,7 +114,10 @@ func (f *function) scope(t *testing.T, scope string) {
 
 func (f *function) start(t *testing.T, c lambdaemu.Config) *lambdaemu.Environment {
 	t.Helper()
-	c.Command, c.Dir, c.Env = bootstrap, f.dir, append(c.Env, f.env...)
+	if c.Command == "" {
+		c.Command = bootstrap
+	}
+	c.Dir, c.Env = f.dir, append(c.Env, f.env...)
 	if c.Timeout == 0 {
 		c.Timeout = proxytest.Patience
 	}
