@@ -55,7 +55,7 @@ test: ## all tests, with the race detector and in random order
 # All tests of the packages that have some which need it.
 test-integration: $(BAO) $(OIDC)/installed ## tests against a real OpenBao, which is built once, and a real OpenID provider
 	KEYHOLE_BAO=$(abspath $(BAO)) KEYHOLE_OIDC_PROVIDER=$$(test -s $(OIDC)/installed && echo $(abspath $(OIDC))) \
-		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest)"$$' cmd proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
+		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest)"$$' cmd functions proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 check: check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree ## everything that must hold before a merge; wants a clean tree
 	@echo "check: all good"
