@@ -6,11 +6,15 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app"
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
 // prefetching is a new app of the test document that reads ahead what names says.
@@ -75,5 +79,46 @@ func TestPrefetchOfNoName(t *testing.T) {
 	}
 	if a, err := prefetching(t, dir, "", new(bytes.Buffer)); err != nil || a.Start(t.Context()) != nil {
 		t.Errorf("no names: got %v", err)
+	}
+}
+
+// silent is an upstream that never answers.
+type silent struct{}
+
+func (silent) Read(ctx context.Context, _ string, _ secret.Version) (*secret.Secret, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (silent) Close() error { return nil }
+
+// A vault that says nothing costs the start two seconds in all, whatever the number of names.
+func TestPrefetchIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	proxytest.WriteDocument(t, dir, "")
+	names := make([]string, 100)
+	for i := range names {
+		names[i] = "web/production/" + strings.Repeat("a", i+1)
+	}
+	drivers := full.Drivers()
+	drivers.Upstreams["embedded"] = func(app.Env, config.Upstream) (secret.Upstream, error) { return silent{}, nil }
+	c, err := drivers.Load(dir+"/"+devdir.ConfigFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, freezes := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			a, err := app.New(t.Context(), c, drivers, app.Options{Prefetch: strings.Join(names, ","), Freezes: freezes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if err := a.Start(t.Context()); err != nil || time.Since(began) != 2*time.Second {
+				t.Errorf("it took %v, %v", time.Since(began), err)
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
