@@ -60,7 +60,7 @@ test-integration: $(BAO) $(OIDC)/installed $(DYNALITE)/installed ## tests agains
 	KEYHOLE_BAO=$(abspath $(BAO)) \
 	KEYHOLE_OIDC_PROVIDER=$$(test -s $(OIDC)/installed && echo $(abspath $(OIDC))) \
 	KEYHOLE_DYNALITE=$$(test -s $(DYNALITE)/installed && echo $(abspath $(DYNALITE))) \
-		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest|dynalitetest)"$$' cmd proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
+		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest|dynalitetest)"$$' cmd functions proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 check: check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree ## everything that must hold before a merge; wants a clean tree
 	@echo "check: all good"

@@ -59,5 +59,5 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 		Name:  cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "function"),
 		Token: cmp.Or(os.Getenv("AWS_SESSION_TOKEN"), os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")),
 	}
-	return app.Open(ctx, c, edge.Drivers(), app.Options{Surface: "extension", Freezes: true, Beside: beside, Logger: log, Level: level})
+	return app.Open(ctx, c, edge.Drivers(), app.Options{Surface: "extension", Freezes: true, Prefetch: os.Getenv(app.PrefetchVariable), Beside: beside, Logger: log, Level: level})
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
@@ -34,7 +35,8 @@ const document = `{
   "audit": {"key": "file:keys/audit.key", "sinks": [{"type": "file", "path": "audit/audit.jsonl", "required": true}]}
 }`
 
-var bootstrap string
+// bootstrap is the function as it is shipped, and clocked one whose wall clock tests move.
+var bootstrap, clocked string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -44,26 +46,44 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		bootstrap = filepath.Join(dir, "bootstrap")
-		cmd := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", bootstrap, ".")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+		bootstrap, clocked = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "clocked")
+		overlay, err := proxytest.ClockOverlay(dir)
+		if err == nil {
+			err = errors.Join(build(bootstrap), build(clocked, overlay))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()
 	}())
 }
 
+func build(file string, flags ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-tags", "lambda.norpc", "-o", file}, flags...), ".")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
+
 // function is a package beside an emulator of AWS.
 type function struct {
-	dir   string
-	aws   *awsemu.Server
-	env   []string
-	token string
+	dir    string
+	aws    *awsemu.Server
+	env    []string
+	config *config.Config
+	token  string
 }
 
 func newFunction(t *testing.T) *function {
+	t.Helper()
+	return newFunctionOf(t, document)
+}
+
+func newFunctionOf(t *testing.T, document string) *function {
 	t.Helper()
 	emu, url := awsemu.Start(t)
 	value := "first"
@@ -81,13 +101,23 @@ func newFunction(t *testing.T) *function {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.token = proxytest.Issuer(c)(t, map[string]string{"scope": "read:**"})
+	f.config = c
+	f.scope(t, "read:**")
 	return f
+}
+
+// scope gives further requests a token with this scope.
+func (f *function) scope(t *testing.T, scope string) {
+	t.Helper()
+	f.token = proxytest.Issuer(f.config)(t, map[string]string{"scope": scope})
 }
 
 func (f *function) start(t *testing.T, c lambdaemu.Config) *lambdaemu.Environment {
 	t.Helper()
-	c.Command, c.Dir, c.Env = bootstrap, f.dir, append(c.Env, f.env...)
+	if c.Command == "" {
+		c.Command = bootstrap
+	}
+	c.Dir, c.Env = f.dir, append(c.Env, f.env...)
 	if c.Timeout == 0 {
 		c.Timeout = proxytest.Patience
 	}
@@ -116,15 +146,18 @@ func (f *function) ready(t *testing.T, c lambdaemu.Config) *lambdaemu.Environmen
 	return e
 }
 
-// get is the event of a Function URL.
-func (f *function) get(path string) []byte {
+func (f *function) get(path string) []byte { return f.request("GET", path, "") }
+
+// request is the event of a Function URL.
+func (f *function) request(method, path, body string) []byte {
 	e, _ := json.Marshal(map[string]any{
-		"version": "2.0", "rawPath": path, "rawQueryString": "", "headers": map[string]string{"authorization": "Bearer " + f.token},
+		"version": "2.0", "rawPath": path, "rawQueryString": "",
+		"headers": map[string]string{"authorization": "Bearer " + f.token, "content-type": "application/json"},
 		"requestContext": map[string]any{
 			"apiId": "abc", "domainName": "abc.lambda-url.eu-west-1.on.aws",
-			"http": map[string]any{"method": "GET", "path": path, "sourceIp": "203.0.113.7"},
+			"http": map[string]any{"method": method, "path": path, "sourceIp": "203.0.113.7"},
 		},
-		"isBase64Encoded": false,
+		"body": body, "isBase64Encoded": false,
 	})
 	return e
 }

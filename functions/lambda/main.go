@@ -47,7 +47,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (*app.App
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, nil, fmt.Errorf("log.level: %w", err)
 	}
-	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level})
+	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level, Prefetch: os.Getenv(app.PrefetchVariable), Freezes: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,6 +55,6 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (*app.App
 		return nil, nil, err
 	}
 	changed := func(ctx context.Context, c lambdahttp.Change) (int, error) { return a.Changed(ctx, app.Change(c)) }
-	h, err := lambdahttp.New(lambdahttp.Config{API: a.Native, Changed: changed, Ready: a.Proxy.Ready})
+	h, err := lambdahttp.New(lambdahttp.Config{API: a.Native, Changed: changed, Ready: a.Proxy.Ready, CalledBy: a.CalledBy()})
 	return a, h, err
 }

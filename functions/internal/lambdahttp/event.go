@@ -67,7 +67,7 @@ func (e event) gateway() *message {
 		m.header["Cookie"] = []string{strings.Join(cookies, "; ")}
 	}
 	// They combine what came in several headers of one name: a token and a media type hold no comma.
-	if all := m.header["Authorization"]; len(all) == 1 && strings.Contains(all[0], ",") {
+	if all := m.header["Authorization"]; len(all) == 1 && strings.Contains(all[0], ",") && !isSignature(all[0]) {
 		m.header["Authorization"] = strings.Split(all[0], ",")
 	}
 	e.body(m)

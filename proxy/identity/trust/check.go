@@ -98,6 +98,8 @@ func IsClientID(name string) bool {
 
 func (k *checker) checkIssuer() {
 	switch msg := checkIssuer(k.Issuer); {
+	case k.Vouched:
+		k.checkVouched()
 	case k.Assertion && !IsClientID(k.Issuer):
 		k.fail(`want a client_id without ":", "/" and spaces: it is the iss of assertions, and must not be that of a platform`, "issuer")
 	case !k.Assertion && msg != "":
@@ -113,7 +115,25 @@ func (k *checker) checkIssuer() {
 	}
 }
 
+// checkVouched refuses what is for tokens.
+func (k *checker) checkVouched() {
+	for _, f := range []struct {
+		key string
+		set bool
+	}{
+		{"jwks_uri", k.JWKSURI != ""}, {"jwks", k.JWKS != ""}, {"ca", k.CA != ""}, {"allow_private", k.AllowPrivate},
+		{"algs", len(k.Algorithms) > 0}, {"audiences", len(k.Audiences) > 0}, {"max_ttl", k.MaxTTL != k.platform.template.maxTTL},
+	} {
+		if f.set {
+			k.fail("is for tokens, and these callers bring none; remove it", f.key)
+		}
+	}
+}
+
 func (k *checker) checkAlgorithms() {
+	if k.Vouched {
+		return
+	}
 	if len(k.Algorithms) == 0 {
 		k.fail("names no algorithm; want some of "+strings.Join(algorithms(), ", "), "algs")
 	}
@@ -125,6 +145,9 @@ func (k *checker) checkAlgorithms() {
 }
 
 func (k *checker) checkAudiences() {
+	if k.Vouched {
+		return
+	}
 	if len(k.Audiences) == 0 {
 		k.fail("is needed: a token that is meant for another service must not be taken here; name what callers ask for, or set identity.audience", "audiences")
 	}

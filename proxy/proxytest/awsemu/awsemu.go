@@ -49,7 +49,7 @@ type Server struct {
 	secrets     map[place]*stored
 	parameters  map[place]*parameter
 	streams     map[place][][]byte // of Firehose
-	numbers     int // of whatever needs a name of its own
+	numbers     int                // of whatever needs a name of its own
 	calls       []Call
 	exchanges   []Exchange
 	deny        func(Call) bool
