@@ -256,6 +256,9 @@ func (e *Environment) signal(s syscall.Signal) error {
 	return err
 }
 
+// PID is the process that runs.
+func (e *Environment) PID() int { return e.cmd.Process.Pid }
+
 // Kill ends the environment as a crash of its host would.
 func (e *Environment) Kill() {
 	for _, x := range e.beside {
