@@ -68,7 +68,12 @@ type tally struct {
 	compiled    uint64
 }
 
+// log is worth a line only where something was compiled: a function starts often.
 func (t *tally) log(ctx context.Context, log *slog.Logger) {
-	log.LogAttrs(ctx, slog.LevelInfo, "policies loaded", slog.String("engine", t.engine),
+	level := slog.LevelInfo
+	if t.precompiled > 0 && t.compiled == 0 {
+		level = slog.LevelDebug
+	}
+	log.LogAttrs(ctx, level, "policies loaded", slog.String("engine", t.engine),
 		slog.Uint64("precompiled", t.precompiled), slog.Uint64("compiled", t.compiled))
 }

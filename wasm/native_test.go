@@ -59,7 +59,7 @@ func TestPrecompiledCodeIsLoaded(t *testing.T) {
 			cfg := wasm.Config{Modules: []wasm.Module{prefix(t)}, Isolation: isolation}
 			cfg.Native = precompile(t, cfg)
 			var log bytes.Buffer
-			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			c := load(t, cfg)
 			wantCode(t, c, 1, 0)
 			wantDecision(t, c)

@@ -41,6 +41,7 @@ func (s *setting) compare(ctx context.Context, n int, suffix string, command fun
 	}
 	ready := series{samples[s.function], samples[s.hello], func(s sample) float64 { return s.ready }}
 	first := series{samples[s.function], samples[s.hello], func(s sample) float64 { return s.first }}
+	cpu := series{samples[s.function], samples[s.hello], func(s sample) float64 { return s.cpu }}
 	rss := series{samples[s.function], samples[s.hello], func(s sample) float64 { return s.rss }}
 	results := []report.Result{
 		ready.ratio("coldstart_ready_vs_hello"+suffix, "ms", report.RatioAtMost(maxReadyRatio)),
@@ -49,7 +50,7 @@ func (s *setting) compare(ctx context.Context, n int, suffix string, command fun
 		first.above("coldstart_first_secret_above_hello"+suffix, "ms", report.Budget{}),
 	}
 	if suffix == "" {
-		results = append(results, rss.ratio("rss_function", "MB", report.Budget{}))
+		results = append(results, cpu.ratio("coldstart_cpu_vs_hello", "ms", report.Budget{}), rss.ratio("rss_function", "MB", report.Budget{}))
 	}
 	for _, res := range results {
 		if err := r.Add(res); err != nil {

@@ -13,12 +13,13 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
 )
 
-// sample is one start, in milliseconds from the start of the process, and the memory after the first answer in MB.
-type sample struct{ ready, first, rss float64 }
+// sample is one start: milliseconds from the start of the process until it was ready and until it gave its first answer,
+// and what it had used by then, in milliseconds of processor time and MB of memory.
+type sample struct{ ready, first, cpu, rss float64 }
 
 // start runs a program until it has answered its first event, which waits for it from the beginning. command is what is
 // run: the program, or what becomes it.
-func (p *program) start(ctx context.Context, dir, command string, env ...string) (_ sample, log string, err error) {
+func (p *program) start(ctx context.Context, dir, command string, env ...string) (got sample, log string, err error) {
 	begun := time.Now()
 	e, err := lambdaemu.Start(lambdaemu.Config{Command: command, Dir: dir, Env: append(env, p.env...), Timeout: patience})
 	if err != nil {
@@ -26,7 +27,7 @@ func (p *program) start(ctx context.Context, dir, command string, env ...string)
 	}
 	defer func() {
 		e.Kill()
-		log = e.Log()
+		log, got.cpu = e.Log(), ms(e.CPU())
 	}()
 	out, err := e.Invoke(ctx, p.event)
 	first := time.Since(begun)
@@ -41,7 +42,7 @@ func (p *program) start(ctx context.Context, dir, command string, env ...string)
 		return sample{}, "", err
 	}
 	rss, err := resident(e.PID())
-	return sample{ms(ready), ms(first), rss}, "", err
+	return sample{ready: ms(ready), first: ms(first), rss: rss}, "", err
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -310,6 +310,11 @@ func (e *Environment) Refused() []string {
 	return append([]string(nil), e.unaccounted...)
 }
 
+// CPU is the processor time that the process used. It has ended.
+func (e *Environment) CPU() time.Duration {
+	return e.cmd.ProcessState.UserTime() + e.cmd.ProcessState.SystemTime()
+}
+
 // MaxRSS is the most memory that the process had, in KiB. It has ended.
 func (e *Environment) MaxRSS() int64 {
 	if u, ok := e.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
