@@ -14,25 +14,29 @@ import (
 	"github.com/keyhole-edge/keyhole/functions/internal/harden"
 	"github.com/keyhole-edge/keyhole/functions/internal/lambdahttp"
 	"github.com/keyhole-edge/keyhole/functions/internal/runtimeapi"
+	"github.com/keyhole-edge/keyhole/functions/internal/warm"
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 )
 
 func main() {
+	warm.Start()
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	ending := runtimeapi.AwaitEnding()
 	a, h, err := open(context.Background(), log, level)
 	if err != nil {
 		log.Error("the function cannot start", "error", err.Error())
 		runtimeapi.InitError(err)
 		os.Exit(1)
 	}
-	lambda.StartWithOptions(h, lambda.WithEnableSIGTERM(func() {
+	ending.Then(func() {
 		if err := a.Close(); err != nil {
 			log.Error("closing", "error", err.Error())
 		}
 		os.Exit(0)
-	}))
+	}, log)
+	lambda.Start(h)
 }
 
 // open builds everything that stands before the first event.

@@ -157,15 +157,11 @@ func (b *builder) closing(c func() error) { b.app.closers = append(b.app.closers
 
 func (b *builder) build(ctx context.Context) error {
 	c := b.env.Config
-	log, err := b.audit()
-	if err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	b.app.audit = log
-	r, err := b.ruling(ctx)
+	log, r, err := b.auditAndRuling(ctx)
 	if err != nil {
 		return err
 	}
+	b.app.audit = log
 	b.app.policy, b.app.issuers = r.policy, r.issuers
 	b.closing(func() error { return b.app.policy.Close(context.WithoutCancel(ctx)) })
 	b.closing(func() error { return b.app.issuers.closeBut(nil) })
@@ -201,6 +197,25 @@ func (b *builder) build(ctx context.Context) error {
 		Proxy: b.app.Proxy, Region: c.Region, Secrets: c.Listen.AWS.Secrets, Parameters: c.Listen.AWS.Parameters, Logger: b.options.Logger,
 	})
 	return err
+}
+
+// auditAndRuling builds, side by side, the two parts that a start waits for longest.
+func (b *builder) auditAndRuling(ctx context.Context) (*audit.Log, *ruling, error) {
+	var (
+		r     *ruling
+		wrong error
+		built sync.WaitGroup
+	)
+	built.Go(func() { r, wrong = b.ruling(ctx) })
+	log, err := b.audit()
+	built.Wait()
+	if err != nil {
+		err = fmt.Errorf("audit: %w", err)
+		if wrong == nil {
+			wrong = r.discard(ctx, b.app)
+		}
+	}
+	return log, r, errors.Join(err, wrong)
 }
 
 func (b *builder) state() (state.Store, error) {

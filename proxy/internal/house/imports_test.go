@@ -74,7 +74,6 @@ var walls = map[string][]string{
 	"github.com/tetratelabs/wazero":      {"wasm", "wasm/internal/*"},
 	"github.com/golang-jwt/jwt/v5":       {"proxy/identity"},
 	"github.com/hashicorp/golang-lru/v2": {"proxy/cache"},
-	"github.com/oklog/ulid/v2":           {"proxy", "proxy/*"},
 	"github.com/aws/aws-lambda-go":       {"functions/*"},
 
 	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson", "proxy/app/full"}, // signer and credential interfaces; no service clients
