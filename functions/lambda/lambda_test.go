@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,6 +171,16 @@ func TestFunction(t *testing.T) {
 	}
 	f.read(t, e, "web/DB", "second", "miss")
 
+	for payload, want := range map[string]string{
+		`{"detail-type":"Parameter Store Change","source":"aws.ssm","detail":{"name":"/shared/KEY","operation":"Update"}}`:  `{"invalidated":1}`,
+		`{"detail-type":"Parameter Store Change","source":"aws.ssm","detail":{"name":"/apps/web/DB","operation":"Update"}}`: `{"invalidated":0}`, // a secret's name
+	} {
+		if out, err := e.Invoke(t.Context(), []byte(payload)); err != nil || string(out) != want {
+			t.Errorf("%s: got %s, %v, want %s", payload, out, err, want)
+		}
+	}
+	f.read(t, e, "shared/KEY", "of all", "miss")
+
 	if err := e.Freeze(); err != nil {
 		t.Fatal(err)
 	}
@@ -194,13 +205,26 @@ func TestFunction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"trust":"event"`, `"sub":"aws.secretsmanager"`, `"surface":"lambda"`} {
+	for _, want := range []string{`"trust":"event"`, `"sub":"aws.secretsmanager"`, `"via":{"surface":"lambda","source_ip":"203.0.113.7"`, `"kind":"seal"`} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("the audit log does not have %s", want)
 		}
 	}
 	if strings.Contains(string(log)+e.Log(), value) {
 		t.Error("a value is in a log")
+	}
+}
+
+// What a process that crashes or is looked at by others leaves behind holds no secret.
+func TestTheFunctionLeavesNoCore(t *testing.T) {
+	e := newFunction(t).ready(t, lambdaemu.Config{})
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", e.PID()))
+	if err != nil {
+		t.Skip("needs the /proc of Linux")
+	}
+	_, core, _ := strings.Cut(string(limits), "Max core file size")
+	if got := strings.Fields(core); len(got) < 2 || got[0] != "0" || got[1] != "0" {
+		t.Errorf("core files: got %.60q", core)
 	}
 }
 
@@ -246,6 +270,32 @@ func TestConcurrentInvocations(t *testing.T) {
 	if reads != 1 {
 		t.Errorf("%d reads of one secret, want 1", reads)
 	}
+}
+
+// Invocations that an environment is given at one time are served at one time: each of these waits for the other.
+func TestInvocationsOverlap(t *testing.T) {
+	f := newFunction(t)
+	value := "first"
+	f.aws.PutSecret(awsemu.Region, "apps/web/OTHER", &value, nil)
+	e := f.ready(t, lambdaemu.Config{Concurrency: 2})
+	var arrived atomic.Int32
+	both := make(chan struct{})
+	f.aws.Interpose(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		if arrived.Add(1) == 2 {
+			close(both)
+		}
+		select {
+		case <-both:
+		case <-r.Context().Done():
+		}
+		return false
+	})
+	var wg sync.WaitGroup
+	for _, name := range []string{"DB", "OTHER"} {
+		wg.Go(func() { f.read(t, e, "web/"+name, "first", "miss") })
+	}
+	wg.Wait()
+	f.aws.Interpose(nil)
 }
 
 // The invocation has an answer although the vault has none.

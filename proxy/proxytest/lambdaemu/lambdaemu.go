@@ -243,6 +243,9 @@ func (e *Environment) Shutdown() int {
 	return e.cmd.ProcessState.ExitCode()
 }
 
+// PID is that of the process.
+func (e *Environment) PID() int { return e.cmd.Process.Pid }
+
 // Log is what the process wrote to its standard output and error.
 func (e *Environment) Log() string {
 	e.stderr.mu.Lock()
