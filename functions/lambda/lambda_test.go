@@ -233,8 +233,12 @@ func TestConfigurationInTheEnvironment(t *testing.T) {
 	if err := os.Remove(filepath.Join(f.dir, "keyhole.json")); err != nil {
 		t.Fatal(err)
 	}
-	e := f.ready(t, lambdaemu.Config{Env: []string{"KEYHOLE_CONFIG=" + document}})
+	quiet := strings.Replace(document, `"version": 1,`, `"version": 1, "log": {"level": "error"},`, 1)
+	e := f.ready(t, lambdaemu.Config{Env: []string{"KEYHOLE_CONFIG=" + quiet}})
 	f.read(t, e, "web/DB", "first", "miss")
+	if log := e.Log(); strings.Contains(log, `"level":"INFO"`) {
+		t.Errorf("logged although the level is error: %s", log)
+	}
 }
 
 func TestInitError(t *testing.T) {
