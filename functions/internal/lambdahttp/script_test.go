@@ -175,7 +175,7 @@ func several(r *http.Request) bool {
 func TestIdentityOfIAMIsNotBelieved(t *testing.T) {
 	s := proxytest.NewServer(t, proxytest.Options{})
 	var e map[string]any
-	if err := json.Unmarshal(bytes.ReplaceAll(fixture(t, "events/function-url.json"), []byte("Bearer one,Bearer two"), []byte("AWS4-HMAC-SHA256 Credential=x")), &e); err != nil {
+	if err := json.Unmarshal(bytes.ReplaceAll(fixture(t, "events/function-url.json"), []byte("Bearer one,Bearer two"), []byte("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261121/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature=00")), &e); err != nil {
 		t.Fatal(err)
 	}
 	e["rawPath"], e["rawQueryString"], e["body"] = "/v1/whoami", "", ""
