@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -203,6 +204,16 @@ func TestFunction(t *testing.T) {
 	}
 	f.read(t, e, "web/DB", "second", "miss")
 
+	for payload, want := range map[string]string{
+		`{"detail-type":"Parameter Store Change","source":"aws.ssm","detail":{"name":"/shared/KEY","operation":"Update"}}`:  `{"invalidated":1}`,
+		`{"detail-type":"Parameter Store Change","source":"aws.ssm","detail":{"name":"/apps/web/DB","operation":"Update"}}`: `{"invalidated":0}`, // a secret's name
+	} {
+		if out, err := e.Invoke(t.Context(), []byte(payload)); err != nil || string(out) != want {
+			t.Errorf("%s: got %s, %v, want %s", payload, out, err, want)
+		}
+	}
+	f.read(t, e, "shared/KEY", "of all", "miss")
+
 	if err := e.Freeze(); err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +238,7 @@ func TestFunction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"trust":"event"`, `"sub":"aws.secretsmanager"`, `"surface":"lambda"`} {
+	for _, want := range []string{`"trust":"event"`, `"sub":"aws.secretsmanager"`, `"via":{"surface":"lambda","source_ip":"203.0.113.7"`, `"kind":"seal"`} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("the audit log does not have %s", want)
 		}
@@ -237,13 +248,30 @@ func TestFunction(t *testing.T) {
 	}
 }
 
+// What a process that crashes or is looked at by others leaves behind holds no secret.
+func TestTheFunctionLeavesNoCore(t *testing.T) {
+	e := newFunction(t).ready(t, lambdaemu.Config{})
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", e.PID()))
+	if err != nil {
+		t.Skip("needs the /proc of Linux")
+	}
+	_, core, _ := strings.Cut(string(limits), "Max core file size")
+	if got := strings.Fields(core); len(got) < 2 || got[0] != "0" || got[1] != "0" {
+		t.Errorf("core files: got %.60q", core)
+	}
+}
+
 func TestConfigurationInTheEnvironment(t *testing.T) {
 	f := newFunction(t)
 	if err := os.Remove(filepath.Join(f.dir, "keyhole.json")); err != nil {
 		t.Fatal(err)
 	}
-	e := f.ready(t, lambdaemu.Config{Env: []string{"KEYHOLE_CONFIG=" + document}})
+	quiet := strings.Replace(document, `"version": 1,`, `"version": 1, "log": {"level": "error"},`, 1)
+	e := f.ready(t, lambdaemu.Config{Env: []string{"KEYHOLE_CONFIG=" + quiet}})
 	f.read(t, e, "web/DB", "first", "miss")
+	if log := e.Log(); strings.Contains(log, `"level":"INFO"`) {
+		t.Errorf("logged although the level is error: %s", log)
+	}
 }
 
 func TestInitError(t *testing.T) {
@@ -279,6 +307,39 @@ func TestConcurrentInvocations(t *testing.T) {
 	if reads != 1 {
 		t.Errorf("%d reads of one secret, want 1", reads)
 	}
+}
+
+// Invocations that an environment is given at one time are served at one time: each of these waits for the other.
+func TestInvocationsOverlap(t *testing.T) {
+	f := newFunction(t)
+	value := "first"
+	f.aws.PutSecret(awsemu.Region, "apps/web/OTHER", &value, nil)
+	e := f.ready(t, lambdaemu.Config{Concurrency: 2})
+	var mu sync.Mutex
+	asked := map[string]bool{} // a try again is no other read
+	both := make(chan struct{})
+	f.aws.Interpose(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		mu.Lock()
+		if !asked[string(body)] {
+			if asked[string(body)] = true; len(asked) == 2 {
+				close(both)
+			}
+		}
+		mu.Unlock()
+		select {
+		case <-both:
+		case <-r.Context().Done():
+		}
+		return false
+	})
+	var wg sync.WaitGroup
+	for _, name := range []string{"DB", "OTHER"} {
+		wg.Go(func() { f.read(t, e, "web/"+name, "first", "miss") })
+	}
+	wg.Wait()
+	f.aws.Interpose(nil)
 }
 
 // The invocation has an answer although the vault has none.
