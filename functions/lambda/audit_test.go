@@ -135,6 +135,17 @@ func TestKilledFunctionLosesNothing(t *testing.T) {
 	}{{"firehose strict", "strict", toFirehose, 20}, {"stdout process", "process", toStdout, 5}} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := audited(t, tt.durability, tt.sink)
+			f.aws.Interpose(func(_ http.ResponseWriter, r *http.Request, action string) bool {
+				if action != "firehose:PutRecord" {
+					return false
+				}
+				select { // on the way: who is killed meanwhile is not heard
+				case <-r.Context().Done():
+					return true
+				case <-time.After(3 * time.Millisecond):
+					return false
+				}
+			})
 			var mu sync.Mutex
 			var answered []string
 			var printed strings.Builder
