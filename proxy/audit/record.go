@@ -30,6 +30,12 @@
 // birth, names in "continues" and prev_hash the record that it follows. "rotated" says that the file before is whole and
 // ends with that record; without it lines may follow there that a failed write stored, which count for nothing.
 //
+// # Shared places
+//
+// Standard output, a table or a stream takes the lines of many instances, in no order that counts, and keeps what a failed
+// call stored. After a failure the log goes on there as another instance, whose birth names the last record that was
+// acknowledged; lines of the old instance after that record count for nothing. VerifyCollected verifies such lines.
+//
 // # Counted refusals
 //
 // Of the refusals of one source more than 50 a second are counted. An aggregate record without "pair" is the 51st, whole,

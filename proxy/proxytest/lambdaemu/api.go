@@ -31,7 +31,9 @@ func (e *Environment) refuse(w http.ResponseWriter, r *http.Request, status int,
 	case <-e.exited:
 	default:
 		e.mu.Lock()
-		e.unaccounted = append(e.unaccounted, r.Method+" "+r.URL.Path+": "+kind)
+		if !e.killed {
+			e.unaccounted = append(e.unaccounted, r.Method+" "+r.URL.Path+": "+kind)
+		}
 		e.mu.Unlock()
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -37,7 +37,7 @@ func (e *Environment) startExtensions(env []string) error {
 			registered: make(chan struct{}), exited: make(chan struct{}), queue: make(chan []byte), idle: make(chan struct{}),
 		}
 		x.cmd.Dir, x.cmd.Env = e.config.Dir, env
-		x.cmd.Stdout, x.cmd.Stderr = &x.stdout, &e.stderr
+		x.cmd.Stdout, x.cmd.Stderr = &x.stdout, &e.log
 		e.mu.Lock()
 		e.beside = append(e.beside, x)
 		e.mu.Unlock()

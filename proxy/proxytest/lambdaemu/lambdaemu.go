@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os/exec"
@@ -58,7 +59,8 @@ type Environment struct {
 	config Config
 	cmd    *exec.Cmd
 	server *http.Server
-	stderr buffer
+	stdout buffer
+	log    buffer // standard output and error
 	beside []*Extension
 	queue  chan *invocation
 	ready  chan struct{} // closed by the first call of next
@@ -76,6 +78,7 @@ type Environment struct {
 	extension bool // something wants to be told of the end
 
 	unaccounted []string // what the Runtime API does not take
+	killed      bool     // what is left half said is not the function's fault
 }
 
 type invocation struct {
@@ -98,6 +101,12 @@ func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.Write(p)
+}
+
+func (b *buffer) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 // Start begins the initialisation. The environment must be ended by Shutdown or Kill.
@@ -130,7 +139,7 @@ func Start(c Config) (*Environment, error) {
 	e.cmd.Dir = c.Dir
 	// The last of several values counts.
 	e.cmd.Env = append([]string{"LAMBDA_TASK_ROOT=" + c.Dir, "_HANDLER=bootstrap"}, all...)
-	e.cmd.Stdout, e.cmd.Stderr = &e.stderr, &e.stderr
+	e.cmd.Stdout, e.cmd.Stderr = io.MultiWriter(&e.stdout, &e.log), &e.log
 	e.started = time.Now()
 	if err := e.startExtensions(all); err != nil {
 		_ = e.server.Close()
@@ -261,6 +270,9 @@ func (e *Environment) PID() int { return e.cmd.Process.Pid }
 
 // Kill ends the environment as a crash of its host would.
 func (e *Environment) Kill() {
+	e.mu.Lock()
+	e.killed = true
+	e.mu.Unlock()
 	for _, x := range e.beside {
 		x.kill()
 	}
@@ -298,10 +310,11 @@ func (e *Environment) Shutdown() int {
 
 // Log is what the process wrote to its standard output and error.
 func (e *Environment) Log() string {
-	e.stderr.mu.Lock()
-	defer e.stderr.mu.Unlock()
-	return e.stderr.b.String()
+	return e.log.text()
 }
+
+// Stdout is what the process wrote to its standard output alone: all of it once the process has ended.
+func (e *Environment) Stdout() string { return e.stdout.text() }
 
 // Refused is the calls that the APIs did not take: a function makes none.
 func (e *Environment) Refused() []string {
