@@ -111,7 +111,7 @@ func (c Config) open() (to caller, k *sessions, err error) {
 			return to, nil, err
 		}
 	}
-	w, err := wire.New(wire.Config{CA: c.CA})
+	w, err := wire.New(wire.Config{CA: c.CA, Wall: c.Wall})
 	if err != nil {
 		return to, nil, fmt.Errorf("aws: %w", err)
 	}

@@ -65,7 +65,7 @@ func New(c Config) (secret.Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	w, err := c.TLS.wire()
+	w, err := c.TLS.wire(c.Wall)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
