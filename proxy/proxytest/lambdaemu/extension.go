@@ -154,6 +154,18 @@ func (x *Extension) tell(ctx context.Context, kind string, body any) {
 	}
 }
 
+// crashed says which extension has ended by itself, with which an environment does not go on.
+func (e *Environment) crashed() error {
+	for _, x := range e.beside {
+		select {
+		case <-x.exited:
+			return fmt.Errorf("%w: extension %s", ErrExited, x.name)
+		default:
+		}
+	}
+	return nil
+}
+
 // tellInvoke hands the event of an invocation to the extensions.
 func (e *Environment) tellInvoke(ctx context.Context, in *invocation) {
 	ctx, cancel := context.WithDeadline(ctx, in.deadline)

@@ -183,6 +183,9 @@ func (e *Environment) unready() error {
 
 // Invoke sends one event and waits for what it comes to.
 func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	if err := e.crashed(); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	e.numbers++
 	in := &invocation{id: fmt.Sprintf("8476a536-e9f4-11e8-9739-%012d", e.numbers), payload: payload, done: make(chan struct{})}
