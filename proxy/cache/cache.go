@@ -6,7 +6,8 @@
 //   - Nothing is served at or past its hard TTL, except that while its upstream fails it is served up to the stale bound;
 //     that renews nothing. Where the upstream itself says that there is no such secret, or denies it to us, what is held
 //     leaves at once. Age is the larger of what the wall clock and the monotonic clock say
-//     passed since the upstream read STARTED: a frozen process stops the monotonic clock, a stepped wall clock lies.
+//     passed since the upstream read STARTED: a frozen process stops the monotonic clock, a stepped wall clock lies. An
+//     upstream that keeps values itself says how old they came; what it calls stale renews nothing either.
 //   - One upstream read per key at a time, whatever the number of waiters. No error is cached but
 //     the upstream's own "no such secret", for a short time, in a list of its own that callers cannot grow.
 //   - After Invalidate returns, no caller gets what was read, or began to be read, before it.

@@ -20,6 +20,12 @@ func (i instant) since(now instant) time.Duration {
 	return max(0, now.mono-i.mono, time.Duration(now.wall-i.wall)*time.Millisecond)
 }
 
+// before is the instant that was age before i; what remains of a millisecond makes it earlier.
+func (i instant) before(age time.Duration) instant {
+	age = max(0, age)
+	return instant{wall: i.wall - int64((age+time.Millisecond-1)/time.Millisecond), mono: i.mono - age}
+}
+
 // clock reads both clocks and notices jumps. Its owner's lock guards it, the reading included: readings compared out of
 // order would show jumps that never were.
 type clock struct {

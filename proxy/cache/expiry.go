@@ -40,7 +40,7 @@ func (c *Cache) dequeueLocked(it *item) {
 }
 
 // sweepLocked wipes what has expired. An entry stands behind those that came before it, whose reads may have started
-// later by no more than a read can take: it waits no longer than that.
+// later by no more than a read can take: it waits no longer than that, or than the age that it came with.
 func (c *Cache) sweepLocked(now instant) {
 	for keep := range c.queues {
 		c.sweepQueueLocked(keep, now)

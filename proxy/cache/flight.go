@@ -45,9 +45,10 @@ type flight struct {
 	landed     bool
 }
 
-// wantsRefreshLocked reports whether the entry is past its soft TTL, or was rejected, and a refresh did not fail just now.
+// wantsRefreshLocked reports whether the entry is past its soft TTL, was rejected or was stale when it came, and a refresh
+// did not fail just now.
 func (c *Cache) wantsRefreshLocked(it *item, age time.Duration, ttl TTL, now instant) bool {
-	due := age >= min(ttl.Soft, ttl.Hard) || it.rejected || it.epoch != c.clock.epoch
+	due := age >= min(ttl.Soft, ttl.Hard) || it.rejected || it.epoch != c.clock.epoch || it.secret.Stale
 	return due && (it.failed == instant{} || it.failed.since(now) >= refreshPause)
 }
 
@@ -124,7 +125,7 @@ func (c *Cache) read(ctx context.Context, f *flight) (it *item, err error) {
 	case s == nil:
 		return nil, ErrBrokenLoad
 	}
-	return &item{key: f.key, secret: s, tag: c.cfg.Tag(s), read: f.start, epoch: f.epoch, keep: f.ttl.keep(), cost: Cost(f.key, s)}, nil
+	return &item{key: f.key, secret: s, tag: c.cfg.Tag(s), read: f.start.before(s.Age), epoch: f.epoch, keep: f.ttl.keep(), cost: Cost(f.key, s)}, nil
 }
 
 // land hands the result to the waiters, and to the cache unless the flight was detached.
@@ -132,10 +133,10 @@ func (c *Cache) land(f *flight, it *item, err error) {
 	c.mu.Lock()
 	now := c.clock.observe()
 	if err == nil {
-		if f.age = it.age(now); f.age > c.cfg.LoadTimeout {
-			// The process was frozen in the middle of the read: what it got was true long ago.
+		f.age = it.age(now)
+		if err = c.refusedLocked(f, it, now); err != nil {
 			it.secret.Wipe()
-			it, err = nil, fmt.Errorf("%w: the read took longer than %v by the wall clock", secret.ErrTimeout, c.cfg.LoadTimeout)
+			it = nil
 		}
 	}
 	if err != nil {
@@ -167,6 +168,28 @@ func (c *Cache) land(f *flight, it *item, err error) {
 	c.unlock()
 	close(f.done) // last: what this read replaced is wiped before anyone has the result
 }
+
+// refusedLocked says why what a read brought is none.
+func (c *Cache) refusedLocked(f *flight, it *item, now instant) error {
+	if f.start.since(now) > c.cfg.LoadTimeout {
+		// The process was frozen in the middle of the read: what it got was true long ago.
+		return fmt.Errorf("%w: the read took longer than %v by the wall clock", secret.ErrTimeout, c.cfg.LoadTimeout)
+	}
+	if !it.secret.Stale {
+		return nil
+	}
+	if held, ok := c.lru.Peek(f.key); ok && !f.detached && held.age(now) <= f.age {
+		return errStaler
+	}
+	it.failed = now // it is no refresh: the next is tried after a pause
+	return nil
+}
+
+// Errors of an upstream that keeps values itself and cannot have newer ones.
+var (
+	errStaler   = fmt.Errorf("%w: it has nothing newer than what is held", secret.ErrUnavailable)
+	errTooStale = fmt.Errorf("%w: what it has is stale, and older than may be served", secret.ErrUnavailable)
+)
 
 // failedLocked draws the consequences of a read that failed. Only the upstream's own word that there is no such secret,
 // or that we may not have it, tells against what is held; of everything else nothing follows but to wait a moment.
@@ -208,8 +231,9 @@ func definite(err error) bool {
 	return errors.Is(err, secret.ErrNotFound) || errors.Is(err, secret.ErrDenied)
 }
 
-// wait waits for f, as one of its counted waiters, no longer than ctx lasts.
-func (c *Cache) wait(ctx context.Context, f *flight) (Handle, error) {
+// wait waits for f, as one of its counted waiters, no longer than ctx lasts. What its upstream itself calls stale is given
+// within the bound for that alone; everything else is the upstream's word, however old.
+func (c *Cache) wait(ctx context.Context, f *flight, ttl TTL) (Handle, error) {
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -220,7 +244,15 @@ func (c *Cache) wait(ctx context.Context, f *flight) (Handle, error) {
 	if f.err != nil {
 		return Handle{}, f.err
 	}
-	return Handle{it: f.item, age: f.age, state: Miss}, nil
+	h := Handle{it: f.item, age: f.age, state: Miss}
+	switch stale := f.item.secret.Stale; {
+	case stale && f.age >= ttl.serve():
+		h.Release()
+		return Handle{}, errTooStale
+	case stale:
+		h.state = Stale
+	}
+	return h, nil
 }
 
 // leave takes a waiter off f. The read goes on without waiters: who asks again finds it under way or its value cached, and

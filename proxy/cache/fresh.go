@@ -28,5 +28,5 @@ func (c *Cache) Fresh(ctx context.Context, k Key, ttl TTL, load Load) (Handle, e
 	if err != nil {
 		return Handle{}, err
 	}
-	return c.wait(ctx, f)
+	return c.wait(ctx, f, ttl)
 }

@@ -42,7 +42,7 @@ func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, err
 	c.unlock()
 	var h Handle
 	if err == nil {
-		h, err = c.await(ctx, f, held)
+		h, err = c.await(ctx, f, held, ttl)
 	}
 	if err != nil && held && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 		if old, ok := c.fallBack(k, ttl); ok {
@@ -85,7 +85,7 @@ func (c *Cache) findLocked(k Key, ttl TTL, now instant) (*item, time.Duration) {
 }
 
 func (c *Cache) serveLocked(it *item, age time.Duration, ttl TTL) Handle {
-	if age >= ttl.Hard {
+	if age >= ttl.Hard || it.secret.Stale {
 		c.stats.Stale++
 		return it.handle(age, Stale)
 	}
@@ -94,13 +94,13 @@ func (c *Cache) serveLocked(it *item, age time.Duration, ttl TTL) Handle {
 }
 
 // await waits for f. A caller with an entry to fall back on leaves while there is time to answer with it.
-func (c *Cache) await(ctx context.Context, f *flight, held bool) (Handle, error) {
+func (c *Cache) await(ctx context.Context, f *flight, held bool, ttl TTL) (Handle, error) {
 	if at, ok := ctx.Deadline(); ok && held {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, at.Add(-staleMargin))
 		defer cancel()
 	}
-	return c.wait(ctx, f)
+	return c.wait(ctx, f, ttl)
 }
 
 // fallBack serves the entry of k after its upstream failed, if there still is one: an invalidation may have come.

@@ -13,7 +13,7 @@ type State string
 const (
 	Hit      State = "hit"      // from the cache, within its hard TTL
 	Miss     State = "miss"     // from the upstream, by this caller's read or one it joined
-	Stale    State = "stale"    // from the cache, past its hard TTL, because the upstream fails
+	Stale    State = "stale"    // from the cache, past its hard TTL, because the upstream fails; or the upstream's own is so
 	Negative State = "negative" // not a value but the memory that there is none: see NegativeError
 )
 
@@ -44,10 +44,12 @@ func (h *Handle) Tag() [16]byte {
 // State says how the value was had.
 func (h *Handle) State() State { return h.state }
 
-// Age is how old the value was when Get returned, counted from the start of the upstream read.
+// Age is how old the value was when Get returned, counted from the start of the upstream read, and more by the age that it
+// came with.
 func (h *Handle) Age() time.Duration { return h.age }
 
-// FetchedAt is the wall-clock time, to the millisecond, at which the upstream read started.
+// FetchedAt is the wall-clock time, to the millisecond, at which the upstream read started, less the age that the value
+// came with.
 func (h *Handle) FetchedAt() time.Time {
 	if h.it == nil {
 		return time.Time{}

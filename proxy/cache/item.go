@@ -18,7 +18,7 @@ type item struct {
 	key    Key
 	secret *secret.Secret
 	tag    [16]byte
-	read   instant       // when the upstream read started
+	read   instant       // when the upstream read started, less the age that the value came with
 	epoch  uint64        // clock.epoch then
 	keep   time.Duration // TTL.keep of the Get that started the read; only the sweeper goes by it
 	cost   int64

@@ -61,6 +61,12 @@ type Secret struct {
 	Version   Version
 	CreatedAt time.Time
 	Metadata  map[string]string
+
+	// Age is how old the value was already when it was read, from an upstream that keeps values itself: as another Keyhole
+	// tells of what it has cached. It is 0 where the vault itself was read, and never negative.
+	Age time.Duration
+	// Stale says that such an upstream keeps the value for longer than it may, because it cannot have a newer one.
+	Stale bool
 }
 
 // ErrInvalidSecret is wrapped by every error of Secret.Check.
@@ -89,7 +95,7 @@ func (s *Secret) Size() int {
 
 // Clone copies every byte, so that the copy outlives a Wipe of s.
 func (s *Secret) Clone() *Secret {
-	c := &Secret{Version: s.Version, CreatedAt: s.CreatedAt}
+	c := &Secret{Version: s.Version, CreatedAt: s.CreatedAt, Age: s.Age, Stale: s.Stale}
 	if s.Fields == nil {
 		c.Value = s.Value.Clone()
 	} else {
