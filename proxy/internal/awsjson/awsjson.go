@@ -77,11 +77,25 @@ type Client struct {
 
 // New returns a client.
 func New(c Config) (*Client, error) {
-	if c.Region == "" || strings.ContainsFunc(c.Region, notName) {
-		return nil, errors.New("aws: the region is missing or none; set the key region, or AWS_REGION")
+	if c.Service.Name == "" || c.Service.Target == "" {
+		return nil, errors.New("aws: Service must be set")
 	}
-	if c.Service.Name == "" || c.Service.Target == "" || c.Credentials == nil {
-		return nil, errors.New("aws: Service and Credentials must be set")
+	to, k, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		service: c.Service, region: c.Region, endpoint: c.Endpoint, wire: to.wire, sessions: k, signer: to.signer, wall: to.wall,
+	}, nil
+}
+
+// open makes what signs and sends, and what keeps the credentials for it.
+func (c Config) open() (to caller, k *sessions, err error) {
+	if c.Region == "" || strings.ContainsFunc(c.Region, notName) {
+		return to, nil, errors.New("aws: the region is missing or none; set the key region, or AWS_REGION")
+	}
+	if c.Credentials == nil {
+		return to, nil, errors.New("aws: Credentials must be set")
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
@@ -91,26 +105,22 @@ func New(c Config) (*Client, error) {
 	}
 	for _, endpoint := range []string{c.Endpoint, c.STSEndpoint} {
 		if err := checkEndpoint(endpoint, c.Logger); err != nil {
-			return nil, err
+			return to, nil, err
 		}
 	}
 	w, err := wire.New(wire.Config{CA: c.CA})
 	if err != nil {
-		return nil, fmt.Errorf("aws: %w", err)
+		return to, nil, fmt.Errorf("aws: %w", err)
 	}
-	signer := v4.NewSigner()
-	k := newSessions(c.Credentials, c.Wall)
+	to = caller{w, v4.NewSigner(), c.Wall}
+	k = newSessions(c.Credentials, c.Wall)
 	for _, r := range c.Roles {
 		if r.ARN == "" {
-			return nil, errors.New("aws: a role without an ARN")
+			return to, nil, errors.New("aws: a role without an ARN")
 		}
-		k = newSessions(&assumer{
-			role: r, from: k, wire: w, signer: signer, region: c.Region, endpoint: endpointOf(c.STSEndpoint, "sts", c.Region), wall: c.Wall, explain: xmlError,
-		}, c.Wall)
+		k = newSessions(&assumer{role: r, sts: c.sts(to, k)}, c.Wall)
 	}
-	return &Client{
-		service: c.Service, region: c.Region, endpoint: c.Endpoint, wire: w, sessions: k, signer: signer, wall: c.Wall,
-	}, nil
+	return to, k, nil
 }
 
 // checkEndpoint takes "" and URLs without user, query and fragment.

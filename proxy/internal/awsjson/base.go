@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/batch"
+	"github.com/keyhole-edge/keyhole/proxy/internal/listing"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -16,14 +17,14 @@ const batchWait = 3 * time.Millisecond
 type Base struct {
 	Client *Client
 	Batch  *batch.Batch
-	Lister Lister
+	Lister listing.Lister
 }
 
 // Shape is in what they differ.
 type Shape struct {
 	Service Service
 	Most    int // names in one call of Many
-	// One and Many are batch.Config's, Fetch is Lister's.
+	// One and Many are batch.Config's, Fetch is listing.Lister's.
 	One   func(ctx context.Context, name string) (*secret.Secret, error)
 	Many  func(ctx context.Context, names []string) (map[string]batch.Result, error)
 	Fetch func(ctx context.Context, prefix string, add func(secret.Item) error) error

@@ -29,7 +29,7 @@ var layout = map[string][]string{
 
 	"proxy/internal/answerbody": {"proxy/secret"},
 	"proxy/internal/wire":       {"proxy/secret", "proxy/internal/answerbody"},
-	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*", "proxy/internal/batch", "proxy/internal/keeper", "proxy/internal/localhost", "proxy/internal/wire"}),
+	"proxy/internal/awsjson":    join(vocabulary, []string{"internal/*", "proxy/internal/batch", "proxy/internal/keeper", "proxy/internal/listing", "proxy/internal/localhost", "proxy/internal/wire"}),
 	"proxy/internal/jsonfields": join(vocabulary, []string{"internal/*"}),
 	"proxy/internal/batch":      join(vocabulary, []string{"proxy/internal/guard"}),
 

@@ -54,6 +54,7 @@ type Server struct {
 	deny        func(Call) bool
 	interpose   func(http.ResponseWriter, *http.Request, string) bool
 	roleRefused bool
+	federation  Federation
 	only        string                 // region, "" for every one
 	key         string                 // ARN of the KMS key of all values, "" for AWS's own
 	policies    map[string][]Statement // by principal
@@ -170,7 +171,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.nowLocked().UTC().Format(http.TimeFormat))
 	signed, fail := s.verifyLocked(r, body, service)
 	if service == "sts" {
-		s.assumeLocked(w, body, signed, fail)
+		s.stsLocked(w, body, signed, fail)
 		return
 	}
 	op := operations()[target]

@@ -61,12 +61,21 @@ func formAction(body []byte) string {
 	return form.Get("Action")
 }
 
-// assumeLocked answers the query protocol of STS.
-func (s *Server) assumeLocked(w http.ResponseWriter, body []byte, who identity, fail *failure) {
+// stsLocked answers the query protocol of STS.
+func (s *Server) stsLocked(w http.ResponseWriter, body []byte, who identity, fail *failure) {
 	w.Header().Set("Content-Type", "text/xml")
-	var i *issued
-	if fail == nil {
-		i, fail = s.issueLocked(body, who)
+	var result string
+	form, err := url.ParseQuery(string(body))
+	switch {
+	case fail != nil:
+	case err != nil || form.Get("Version") != "2011-06-15":
+		fail = &failure{http.StatusBadRequest, "ValidationError", "the request is malformed"}
+	case form.Get("Action") == "AssumeRole":
+		result, fail = s.assumeLocked(form, who)
+	case form.Get("Action") == "GetWebIdentityToken":
+		result, fail = s.webIdentityLocked(form, who)
+	default:
+		fail = &failure{http.StatusBadRequest, "InvalidAction", "there is no such action"}
 	}
 	if fail != nil {
 		w.WriteHeader(fail.status)
@@ -74,20 +83,23 @@ func (s *Server) assumeLocked(w http.ResponseWriter, body []byte, who identity, 
 			fail.code, escape(fail.message))
 		return
 	}
-	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>`+
-		`<AssumedRoleUser><AssumedRoleId>AROA:keyhole</AssumedRoleId><Arn>%s</Arn></AssumedRoleUser>`+
-		`<Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey><SessionToken>%s</SessionToken><Expiration>%s</Expiration></Credentials>`+
-		`</AssumeRoleResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></AssumeRoleResponse>`,
-		escape(i.role), i.creds.AccessKeyID, i.creds.SecretAccessKey, i.creds.SessionToken, i.creds.Expires.UTC().Format(time.RFC3339))
+	_, _ = fmt.Fprintf(w, `<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult>%[2]s</%[1]sResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></%[1]sResponse>`,
+		form.Get("Action"), result)
 }
 
-func (s *Server) issueLocked(body []byte, who identity) (*issued, *failure) {
-	form, err := url.ParseQuery(string(body))
-	if err != nil || form.Get("Version") != "2011-06-15" || len(form.Get("RoleSessionName")) < 2 {
-		return nil, &failure{http.StatusBadRequest, "ValidationError", "the request is malformed"}
+func (s *Server) assumeLocked(form url.Values, who identity) (string, *failure) {
+	i, fail := s.issueLocked(form, who)
+	if fail != nil {
+		return "", fail
 	}
-	if form.Get("Action") != "AssumeRole" {
-		return nil, &failure{http.StatusBadRequest, "InvalidAction", "there is no such action"}
+	return fmt.Sprintf(`<AssumedRoleUser><AssumedRoleId>AROA:keyhole</AssumedRoleId><Arn>%s</Arn></AssumedRoleUser>`+
+		`<Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey><SessionToken>%s</SessionToken><Expiration>%s</Expiration></Credentials>`,
+		escape(i.role), i.creds.AccessKeyID, i.creds.SecretAccessKey, i.creds.SessionToken, i.creds.Expires.UTC().Format(time.RFC3339)), nil
+}
+
+func (s *Server) issueLocked(form url.Values, who identity) (*issued, *failure) {
+	if len(form.Get("RoleSessionName")) < 2 {
+		return nil, &failure{http.StatusBadRequest, "ValidationError", "the request is malformed"}
 	}
 	arn := form.Get("RoleArn")
 	call := Call{"sts:AssumeRole", who.region, who.principal, arn}

@@ -1,4 +1,9 @@
-package awsjson
+// Package listing answers pages of a listing for upstreams that cannot begin one behind a name. Its laws:
+//
+//   - Names come in the bytewise order that secret.Lister promises, whatever the upstream's is.
+//   - Memory is bounded: a prefix with more names than 10,000 is not listed. What was fetched is kept for ten seconds, for
+//     the pages that follow, and never for a first page.
+package listing
 
 import (
 	"context"
@@ -11,7 +16,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
-// Bounds of listings. AWS lists in an order of its own, so that everything under a prefix is fetched to answer a page.
+// Bounds of listings. Everything under a prefix is fetched to answer a page.
 const (
 	maxListed    = 10_000
 	snapshotLife = 10 * time.Second
