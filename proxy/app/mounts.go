@@ -111,6 +111,8 @@ func (b *builder) guard(u config.Upstream) (*guard.Guard, error) {
 	switch {
 	case u.Vault != nil:
 		c.Concurrency, c.Rate = u.Vault.Limits.Concurrency, u.Vault.Limits.Rate
+	case u.Keyhole != nil:
+		c.Concurrency, c.Rate = u.Keyhole.Limits.Concurrency, u.Keyhole.Limits.Rate
 	case u.AWS != nil:
 		c.Concurrency, c.Rate, c.Timeout = u.AWS.Limits.Concurrency, u.AWS.Limits.Rate, u.AWS.Timeout
 	case u.Embedded != nil && u.Embedded.Limits != nil:

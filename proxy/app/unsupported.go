@@ -33,10 +33,8 @@ func unsupported(c *config.Config) error {
 		"identity.signing_key": c.Identity.SigningKey, "identity.keys": c.Identity.Keys, "audit.key": c.Audit.Key,
 	}
 	for name, u := range c.Upstreams {
-		if u.Vault != nil {
-			for key, ref := range u.Vault.Refs() {
-				refs["upstreams."+name+"."+key] = ref
-			}
+		for key, ref := range u.Refs() {
+			refs["upstreams."+name+"."+key] = ref
 		}
 	}
 	for name, h := range c.Hooks {

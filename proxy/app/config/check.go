@@ -72,6 +72,9 @@ func (k *checker) upstreams() {
 		if u.Vault != nil {
 			k.vault(p, u.Vault)
 		}
+		if u.Keyhole != nil {
+			k.keyhole(p, u.Keyhole)
+		}
 	}
 }
 

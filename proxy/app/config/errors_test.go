@@ -167,10 +167,10 @@ func TestProblems(t *testing.T) {
 		}},
 
 		{"no type", base + "upstreams:\n  a: {path: x}\n", []string{
-			`k.yaml:6:6: upstreams.a.type: this key is required; want one of embedded, vault, secretsmanager, parameterstore`,
+			`k.yaml:6:6: upstreams.a.type: this key is required; want one of embedded, vault, secretsmanager, parameterstore, keyhole`,
 		}},
 		{"an unknown type", base + "upstreams:\n  a: {type: valut, address: x}\n", []string{
-			`k.yaml:6:13: upstreams.a.type: want one of embedded, vault, secretsmanager, parameterstore, not "valut"; did you mean "vault"?`,
+			`k.yaml:6:13: upstreams.a.type: want one of embedded, vault, secretsmanager, parameterstore, keyhole, not "valut"; did you mean "vault"?`,
 		}},
 		{"a key of another type", base + "upstreams:\n  a: {type: embedded, path: v.db, key: env:K, address: x}\n", []string{
 			`k.yaml:6:47: upstreams.a.address: only type vault has this key, not type embedded`,
@@ -217,6 +217,12 @@ func TestProblems(t *testing.T) {
 			"  - {path: c, upstream: sm, at: \"arn:aws:secretsmanager:eu-west-1:1:secret:a-AbCdEf\"}\n  - {path: d, upstream: ssm, at: \"arn:aws:ssm:eu-west-1:1:parameter/a\"}\n", []string{
 			`k.yaml:7:33: mounts[0].at: is no ARN of sm, which begins arn:aws:secretsmanager:REGION:ACCOUNT:secret:`,
 			`k.yaml:8:34: mounts[1].at: is no ARN of ssm, which begins arn:aws:ssm:REGION:ACCOUNT:parameter/`,
+		}},
+		{"another Keyhole without TLS", base + "upstreams:\n  a: {type: keyhole, address: \"http://keyhole.internal\", auth: {method: token, token: \"env:T\"}}\n" +
+			"  b: {type: keyhole, address: \"http://[::1]:8640\", auth: {method: aws, algorithm: HS256}}\n  c: {type: keyhole, address: \"https://k.example\", auth: {method: key}}\n", []string{
+			`k.yaml:6:31: upstreams.a.address: is http on another machine, where tokens and secrets can be read on the way; want https, or say insecure_http: true`,
+			`k.yaml:7:83: upstreams.b.auth.algorithm: want one of ES384, RS256, not "HS256"; did you mean "RS256"?`,
+			`k.yaml:8:58: upstreams.c.auth.key: this key is required; want a reference such as file:keys/NAME.pem or env:NAME`,
 		}},
 		{"a role where there is no AWS", mount + "    assume_role: {arn: \"arn:aws:iam::1:role/x\"}\n  - {path: b, upstream: local, assume_role: {external_id: e}}\n", []string{
 			`k.yaml:9:18: mounts[0].assume_role: is for AWS upstreams; local is of type embedded`,

@@ -4,10 +4,22 @@ import "github.com/keyhole-edge/keyhole/proxy/secret"
 
 // Upstream is one vault. The part of its Type is set.
 type Upstream struct {
-	Type     string    `key:"type" union:"true" required:"true" enum:"embedded|vault|secretsmanager|parameterstore" doc:"Kind of vault."`
+	Type     string    `key:"type" union:"true" required:"true" enum:"embedded|vault|secretsmanager|parameterstore|keyhole" doc:"Kind of vault."`
 	Embedded *Embedded `variant:"embedded"`
 	Vault    *Vault    `variant:"vault"`
 	AWS      *AWS      `variant:"secretsmanager|parameterstore"`
+	Keyhole  *Keyhole  `variant:"keyhole"`
+}
+
+// Refs is every reference of u but for those of the vault in a file, by its key.
+func (u Upstream) Refs() map[string]Ref {
+	switch {
+	case u.Vault != nil:
+		return u.Vault.Refs()
+	case u.Keyhole != nil:
+		return u.Keyhole.Refs()
+	}
+	return nil
 }
 
 // Embedded is the vault in a file of our own.

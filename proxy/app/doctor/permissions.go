@@ -61,10 +61,8 @@ func (p *patient) private() []string {
 		refs, files = append(refs, v.Key), append(files, v.Path)
 	}
 	for _, u := range p.Upstreams {
-		if u.Vault != nil {
-			of := u.Vault.Refs()
-			refs = append(refs, of["auth.token"], of["auth.secret_id"], of["tls.key"])
-		}
+		of := u.Refs()
+		refs = append(refs, of["auth.token"], of["auth.secret_id"], of["auth.key"], of["tls.key"])
 	}
 	for _, h := range p.Hooks {
 		refs = append(refs, h.Key, h.OldKey)
@@ -93,9 +91,7 @@ func (p *patient) trusted() []string {
 		refs = append(refs, b.Bundle)
 	}
 	for _, u := range p.Upstreams {
-		if u.Vault != nil {
-			refs = append(refs, u.Vault.Refs()["tls.ca"])
-		}
+		refs = append(refs, u.Refs()["tls.ca"])
 	}
 	return append(files, p.files(refs)...)
 }

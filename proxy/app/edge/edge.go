@@ -16,6 +16,7 @@ func Drivers() app.Drivers {
 		Documents: map[string]func(string, []byte) (*config.Document, error){".json": config.ReadJSON},
 		Upstreams: map[string]func(app.Env, config.Upstream) (secret.Upstream, error){
 			"vault": openVault, "secretsmanager": SecretsManager(environment), "parameterstore": ParameterStore(environment),
+			"keyhole": Keyhole(environment),
 		},
 		States: map[string]func(app.Env, config.State) (state.Store, error){"memory": openMemory},
 		Sinks:  map[string]func(app.Env, config.Sink) (audit.Sink, error){"file": openFileSink, "stdout": openStdout},

@@ -41,6 +41,6 @@ func vaultLogin(e app.Env, a config.VaultAuth) (login vault.Login, inline bool) 
 }
 
 // source reads what a reference leads to each time it is asked.
-func source(e app.Env, r config.Ref) vault.Source {
+func source(e app.Env, r config.Ref) func() ([]byte, error) {
 	return func() ([]byte, error) { return e.Resolve(r) }
 }

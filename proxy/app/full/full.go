@@ -21,6 +21,7 @@ func Drivers() app.Drivers {
 	d.Upstreams["embedded"] = openEmbedded
 	d.Upstreams["secretsmanager"] = edge.SecretsManager(awsChain)
 	d.Upstreams["parameterstore"] = edge.ParameterStore(awsChain)
+	d.Upstreams["keyhole"] = edge.Keyhole(awsChain)
 	d.States["file"] = openFileState
 	return d
 }

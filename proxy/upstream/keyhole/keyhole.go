@@ -108,5 +108,5 @@ func (n *Node) CompareVersions(a, b secret.Version) int { return secret.CompareN
 // is left to its time to live.
 func (n *Node) Close() error {
 	n.wire.Close()
-	return n.login.close()
+	return n.login.Close()
 }

@@ -21,7 +21,7 @@ const maxToken = 8 << 10
 type Login struct {
 	// begin returns a token and how long it lives; 0 where that is not known.
 	begin func(context.Context, *Node) (secret.Value, time.Duration, error)
-	close func() error
+	done  func()
 	kind  kind
 }
 
@@ -40,7 +40,7 @@ type Source func() ([]byte, error)
 
 // TokenFrom uses a token that somebody else gets: it is read again when it is not taken any more.
 func TokenFrom(token Source) Login {
-	return Login{kind: byToken, close: nothing, begin: func(context.Context, *Node) (secret.Value, time.Duration, error) {
+	return Login{kind: byToken, begin: func(context.Context, *Node) (secret.Value, time.Duration, error) {
 		b, err := token()
 		if err != nil {
 			return secret.Value{}, 0, fmt.Errorf("%w: reading the token: %w", ErrLogin, err)
@@ -56,7 +56,7 @@ func TokenFrom(token Source) Login {
 
 // Assertion exchanges what sign makes, a client's assertion by its key (RFC 7523), for an access token.
 func Assertion(sign func(now time.Time) (string, error)) Login {
-	return Login{kind: byKey, close: nothing, begin: func(ctx context.Context, n *Node) (secret.Value, time.Duration, error) {
+	return Login{kind: byKey, begin: func(ctx context.Context, n *Node) (secret.Value, time.Duration, error) {
 		assertion, err := sign(n.wall())
 		if err != nil {
 			return secret.Value{}, 0, fmt.Errorf("%w: signing an assertion: %w", ErrLogin, err)
@@ -67,7 +67,7 @@ func Assertion(sign func(now time.Time) (string, error)) Login {
 
 // WebIdentity sends the tokens that AWS gives its callers for others. It is closed with the Node.
 func WebIdentity(w *awsjson.WebIdentity) Login {
-	return Login{kind: byAWS, close: w.Close, begin: func(ctx context.Context, n *Node) (secret.Value, time.Duration, error) {
+	return Login{kind: byAWS, done: func() { _ = w.Close() }, begin: func(ctx context.Context, n *Node) (secret.Value, time.Duration, error) {
 		asked := n.wall()
 		token, ends, err := w.Token(ctx)
 		if err != nil {
@@ -77,7 +77,13 @@ func WebIdentity(w *awsjson.WebIdentity) Login {
 	}}
 }
 
-func nothing() error { return nil }
+// Close releases what the login holds. A Node that has it closes it.
+func (l Login) Close() error {
+	if l.done != nil {
+		l.done()
+	}
+	return nil
+}
 
 // exchange gets an access token. An assertion is good once, so that nothing is sent twice.
 func (n *Node) exchange(ctx context.Context, assertion string) (secret.Value, time.Duration, error) {
