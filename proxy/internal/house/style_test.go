@@ -67,6 +67,7 @@ var reveals = map[string]string{
 	"proxy/secret/secret.go":             "checks that fields are UTF-8",
 	"proxy/secret/value.go":              "compares, clones and wipes",
 	"proxy/upstream/embedded/payload.go": "seals it",
+	"proxy/upstream/keyhole/session.go":  "our own token, into the header of a request",
 	"proxy/upstream/vault/kv1.go":        "keyed fingerprint of a secret that has no version",
 	"proxy/upstream/vault/session.go":    "our own token, into the header of a request",
 	"proxy/upstream/vault/write.go":      "into the body of a write, which is wiped",

@@ -171,8 +171,6 @@ func (r *region) byKey() keyhole.Login {
 	return keyhole.Assertion(func(now time.Time) (string, error) { return r.key.Assertion(issuer, now) })
 }
 
-func (r *region) byToken() keyhole.Login { return keyhole.TokenFrom(constant(r.admin)) }
-
 func constant(s string) keyhole.Source { return func() ([]byte, error) { return []byte(s), nil } }
 
 func open(t *testing.T, c keyhole.Config) *keyhole.Node {
