@@ -1,9 +1,12 @@
 package main_test
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"strings"
 	"testing"
 
+	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 )
 
@@ -71,9 +74,31 @@ func TestSecretsOfTheFunction(t *testing.T) {
 			t.Errorf("%q is in a log", value)
 		}
 	}
+	verify(t, x.Stdout())
 	// What the product promises of its memory, in KiB.
 	if rss := x.MaxRSS(); rss == 0 || rss > 25<<10 {
 		t.Errorf("%d KiB of memory, want at most 25 MiB", rss)
+	}
+}
+
+// verify holds a log against the key that it tells itself.
+func verify(t *testing.T, log string) {
+	t.Helper()
+	first, _, _ := strings.Cut(log, "\n")
+	var birth struct {
+		Kind      string
+		PublicKey string `json:"public_key"`
+	}
+	if err := json.Unmarshal([]byte(first), &birth); err != nil || birth.Kind != "birth" {
+		t.Fatalf("got %s, %v", first, err)
+	}
+	key, err := hex.DecodeString(birth.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := audit.Verify([]audit.Source{{Name: "stdout", Reader: strings.NewReader(log)}}, audit.VerifyOptions{PublicKey: key})
+	if err != nil || !r.Sealed || r.Tail != 0 {
+		t.Errorf("got %+v, %v", r, err)
 	}
 }
 

@@ -33,6 +33,8 @@ type Config struct {
 	// at most 128 of A-Z a-z 0-9 . _ : / $ [ ] -. A name that is used again continues its own sequence.
 	Region, Instance string
 
+	ShowKey bool // birth records hold the public half of Key: for a key that nobody has but this process
+
 	CheckpointEvery    int           // records between two signatures at most; default 1000
 	CheckpointInterval time.Duration // and time, where records came; default 10 s
 
