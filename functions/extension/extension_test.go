@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		defer func() { _ = os.RemoveAll(dir) }()
 		bootstrap, keyhole = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "keyhole")
 		for bin, pkg := range map[string]string{bootstrap: "./testdata/function", keyhole: "."} {
-			cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin, pkg)
+			cmd := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-ldflags=-s -w", "-o", bin, pkg)
 			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
@@ -125,9 +125,9 @@ type answer struct {
 	Body    string
 }
 
-// get has the function send a GET to the extension, with the token that both have unless the headers, name and value each,
-// say another.
-func (p *pair) get(t *testing.T, uri string, headers ...string) answer {
+// event has the function send a GET to the extension, with the token that both have unless the headers, name and value
+// each, say another.
+func (p *pair) event(t *testing.T, uri string, headers ...string) []byte {
 	t.Helper()
 	all := map[string]string{tokenHeader: "${AWS_SESSION_TOKEN}"}
 	for i := 0; i < len(headers); i += 2 {
@@ -143,7 +143,13 @@ func (p *pair) get(t *testing.T, uri string, headers ...string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := p.Invoke(t.Context(), event)
+	return event
+}
+
+// get sends an event, and wants an answer.
+func (p *pair) get(t *testing.T, uri string, headers ...string) answer {
+	t.Helper()
+	out, err := p.Invoke(t.Context(), p.event(t, uri, headers...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
@@ -55,7 +56,13 @@ func hang(t *testing.T, emu *awsemu.Server) (asked <-chan struct{}) {
 func TestVaultThatIsLate(t *testing.T) {
 	p := setting{env: []string{"SECRETS_MANAGER_TIMEOUT_MILLIS=50", "START=http://127.0.0.1:1"}}.ready(t)
 	hang(t, p.aws)
-	p.want(t, secretURI, 504, `"__type":"TimeoutError"`)
+	// Without the variable it would be ten seconds.
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+	defer cancel()
+	out, err := p.Invoke(ctx, p.event(t, secretURI))
+	if err != nil || !strings.Contains(string(out), "TimeoutError") {
+		t.Errorf("got %s, %v", out, err)
+	}
 	p.aws.Interpose(nil)
 	p.want(t, "/systemsmanager/parameters/get?name=/apps/KEY", 200, "of all")
 }
@@ -75,7 +82,7 @@ func TestEndWhileTheVaultIsAsked(t *testing.T) {
 			asked := hang(t, p.aws)
 			var function sync.WaitGroup
 			function.Go(func() {
-				_, _ = p.Invoke(t.Context(), []byte(`{"URL":"`+p.url+`/secretsmanager/get?secretId=other","Headers":{"`+tokenHeader+`":"${AWS_SESSION_TOKEN}"}}`))
+				_, _ = p.Invoke(t.Context(), p.event(t, "/secretsmanager/get?secretId=other"))
 			})
 			<-asked
 			end(p)
