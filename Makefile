@@ -13,10 +13,10 @@ LINT         := $(CACHE)/tools/golangci-lint-$(LINT_VERSION)
 BAO_VERSION := $(shell sed -n 's|^	github.com/openbao/openbao/sdk/v2 \(v[0-9.]*\)$$|\1|p' tools/bao/go.mod)
 BAO         := $(CACHE)/tools/bao-$(BAO_VERSION)
 
-# oidc-provider, the real OpenID provider that integration tests start. Its lock file pins it, with the sums of all it is
-# made of.
-OIDC      := $(CACHE)/oidc
-OIDC_LOCK := proxy/identity/jwks/oidctest/package-lock.json
+# oidc-provider and dynalite, the real OpenID provider and the DynamoDB that integration tests start. Their lock files pin
+# them, with the sums of all they are made of.
+OIDC     := $(CACHE)/oidc
+DYNALITE := $(CACHE)/dynalite
 
 # The systems that a release is built for, and those whose users run the client commands.
 SERVERS := linux/amd64 linux/arm64
@@ -56,9 +56,11 @@ test: ## all tests, with the race detector and in random order
 	$(GO) test -race -shuffle=on ./...
 
 # All tests of the packages that have some which need it.
-test-integration: $(BAO) $(OIDC)/installed ## tests against a real OpenBao, which is built once, and a real OpenID provider
-	KEYHOLE_BAO=$(abspath $(BAO)) KEYHOLE_OIDC_PROVIDER=$$(test -s $(OIDC)/installed && echo $(abspath $(OIDC))) \
-		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest)"$$' cmd proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
+test-integration: $(BAO) $(OIDC)/installed $(DYNALITE)/installed ## tests against a real OpenBao, which is built once, a real OpenID provider and a DynamoDB
+	KEYHOLE_BAO=$(abspath $(BAO)) \
+	KEYHOLE_OIDC_PROVIDER=$$(test -s $(OIDC)/installed && echo $(abspath $(OIDC))) \
+	KEYHOLE_DYNALITE=$$(test -s $(DYNALITE)/installed && echo $(abspath $(DYNALITE))) \
+		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest|dynalitetest)"$$' cmd functions proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 check: check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree ## everything that must hold before a merge; wants a clean tree
 	@echo "check: all good"
@@ -104,11 +106,14 @@ $(BAO):
 		$(GO) build -trimpath -ldflags='-s -w' -o ../../$@.part github.com/openbao/openbao
 	@mv $@.part $@
 
+$(OIDC)/installed: proxy/identity/jwks/oidctest/package-lock.json
+$(DYNALITE)/installed: proxy/proxytest/dynalitetest/package-lock.json
+
 # The file is empty where there is no npm.
-$(OIDC)/installed: $(OIDC_LOCK)
+$(OIDC)/installed $(DYNALITE)/installed:
 	@mkdir -p $(@D)
-	cp $(OIDC_LOCK) $(OIDC_LOCK:-lock.json=.json) $(@D)
-	@if ! command -v npm >/dev/null; then echo "no npm: the tests against an OpenID provider are left out"; : >$@; exit 0; fi; \
+	cp $< $(<:-lock.json=.json) $(@D)
+	@if ! command -v npm >/dev/null; then echo "no npm: the tests that need $(@D) are left out"; : >$@; exit 0; fi; \
 		cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund && npm --version >installed
 
 check-lint: $(LINT)

@@ -1,29 +1,16 @@
 package policies
 
-import (
-	"fmt"
-	"strings"
-)
-
 // Native is the machine code of the builtin policies that was made before this program was built, for package wasm: as
 // much of it as there was, and nothing on systems other than linux/amd64 and linux/arm64. It is as trustworthy as the
-// program, which it is a part of. The bytes are the caller's own copy.
-func Native() (map[string][]byte, error) {
+// program, which it is a part of.
+type Native struct{}
+
+// Code is what stands under a key of package wasm, in bytes that are the caller's own: most keys are for other policies
+// or processors than those of one start, and are never read.
+func (Native) Code(key string) (code []byte, ok bool) {
 	if nativeDir == "" {
-		return nil, nil
+		return nil, false
 	}
-	entries, err := native.ReadDir(nativeDir)
-	if err != nil {
-		return nil, fmt.Errorf("listing machine code: %w", err)
-	}
-	code := make(map[string][]byte, len(entries))
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			continue // it keeps the directory in the repository
-		}
-		if code[e.Name()], err = native.ReadFile(nativeDir + "/" + e.Name()); err != nil {
-			return nil, fmt.Errorf("reading machine code: %w", err)
-		}
-	}
-	return code, nil
+	code, err := native.ReadFile(nativeDir + "/" + key)
+	return code, err == nil
 }

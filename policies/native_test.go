@@ -2,7 +2,10 @@ package policies_test
 
 import (
 	"bytes"
-	"maps"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -11,26 +14,37 @@ import (
 	"github.com/keyhole-edge/keyhole/wasm"
 )
 
-// Whatever was embedded when this test was built, each call gives the caller bytes of its own.
+// Whatever was embedded when this test was built is found by its name, and each call gives the caller bytes of its own.
 func TestNativeIsTheCallersOwn(t *testing.T) {
-	first, err := policies.Native()
-	if err != nil {
+	var n policies.Native
+	dir := filepath.Join("native", runtime.GOOS+"-"+runtime.GOARCH)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	want := make(map[string][]byte)
-	for name, code := range first {
-		if len(strings.TrimSuffix(name, ".valid")) != 64 && name != runtime.GOOS+"-"+runtime.GOARCH+".system" {
-			t.Errorf("%q is not a key", name)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue // it keeps the directory in the repository
 		}
-		want[name] = bytes.Clone(code)
-		clear(code)
+		if len(strings.TrimSuffix(e.Name(), ".valid")) != 64 && e.Name() != runtime.GOOS+"-"+runtime.GOARCH+".system" {
+			t.Errorf("%q is not a key", e.Name())
+		}
+		want, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			code, ok := n.Code(e.Name())
+			if !ok || !bytes.Equal(code, want) {
+				t.Fatalf("%s: got %d bytes, %v, want the %d of the file", e.Name(), len(code), ok, len(want))
+			}
+			clear(code)
+		}
 	}
-	second, err := policies.Native()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !maps.EqualFunc(second, want, bytes.Equal) {
-		t.Error("a second call gives what the first caller overwrote")
+	for _, name := range []string{"", ".", "..", "../scope.wasm", strings.Repeat("0", 64)} {
+		if _, ok := n.Code(name); ok {
+			t.Errorf("%q is found", name)
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
@@ -15,11 +17,28 @@ type Call struct {
 	UserAgent string
 	RequestID string
 	TraceID   string
+	// IAM is the caller that the platform names, nil where it names none or is not to be believed. A token comes before it:
+	// where one was sent, whoever the platform names is nobody.
+	IAM *identity.IAM
+}
+
+type iamKey struct{}
+
+// WithIAM makes c the caller of the request of a context, for a surface whose platform is to be believed.
+func WithIAM(ctx context.Context, c *identity.IAM) context.Context {
+	return context.WithValue(ctx, iamKey{}, c)
+}
+
+// IAMOf is what WithIAM has put in, nil where it has not been called.
+func IAMOf(ctx context.Context) *identity.IAM {
+	c, _ := ctx.Value(iamKey{}).(*identity.IAM)
+	return c
 }
 
 // transaction is what one request carries through the decision path. It is pooled: nothing may keep it.
 type transaction struct {
-	sent  string // the token, as it was sent
+	sent  string        // the token, as it was sent
+	iam   *identity.IAM // the caller where none was sent; nil: none
 	req   policy.Request
 	rec   audit.Record
 	token *identity.Verified // nil before it is verified
@@ -39,6 +58,9 @@ func (p *Proxy) begin(c *Call, action policy.Action) *transaction {
 		t = new(transaction)
 	}
 	t.sent, t.rules = c.Token, p.join()
+	if c.Token == "" {
+		t.iam = c.IAM
+	}
 	now := p.wall()
 	ua := c.UserAgent
 	if len(ua) > audit.MaxUserAgent {

@@ -24,6 +24,11 @@ func (hanging) Versions(ctx context.Context, _ string) ([]secret.VersionInfo, er
 	return nil, ctx.Err()
 }
 
+func (hanging) Write(ctx context.Context, _ string, _ secret.Write) (secret.Version, bool, error) {
+	<-ctx.Done()
+	return "", false, ctx.Err()
+}
+
 // Whatever hangs behind the proxy, a request ends in time: all that it waits for together has one deadline.
 func TestRequestsEndInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -56,5 +61,34 @@ func TestRequestsEndInTime(t *testing.T) {
 			}
 		}
 		close(h.vault.gate)
+	})
+}
+
+// A change goes on without its caller, but not past a deadline: whoever set it stops waiting, and may end the process. What
+// became of the change is on record by then.
+func TestAChangeEndsAtItsCallersDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(c *proxy.Config) {
+			c.Mounts[0].Upstream, c.Mounts[0].UpstreamName = hanging{c.Mounts[0].Upstream.(*vault)}, "hanging"
+		})
+		c := h.call(t, "write:**")
+		for _, row := range []struct{ caller, want time.Duration }{{time.Second, time.Second}, {time.Hour, 10 * time.Second}, {0, 10 * time.Second}} {
+			ctx, cancel := context.WithCancel(t.Context())
+			if row.caller != 0 {
+				ctx, cancel = context.WithTimeout(t.Context(), row.caller)
+			}
+			began, before := time.Now(), h.records(`"kind":"outcome"`, `"status":504`)
+			_, err := h.Write(ctx, c, path(t, "one/KEY"), secret.Write{Secret: text("new")})
+			cancel()
+			if codeOf(t, err) != api.UpstreamTimeout {
+				t.Errorf("got %v, want upstream_timeout", err)
+			}
+			if took := time.Since(began); took != row.want {
+				t.Errorf("with %v left it took %v, want %v", row.caller, took, row.want)
+			}
+			if n := h.records(`"kind":"outcome"`, `"status":504`) - before; n != 1 {
+				t.Errorf("with %v left there are %d outcomes, want 1", row.caller, n)
+			}
+		}
 	})
 }

@@ -21,7 +21,7 @@ func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*pol
 	if err := p.limitSource(ctx, c, t); err != nil {
 		return nil, err
 	}
-	if c.Token == "" {
+	if c.Token == "" && c.IAM == nil {
 		e := fail(api.Unauthenticated, "send a token: Authorization: Bearer TOKEN")
 		t.rec.Action = audit.ActionAuthenticate
 		return nil, p.refuse(ctx, t, e)
@@ -48,8 +48,11 @@ func (p *Proxy) verify(ctx context.Context, t *transaction) error {
 	return nil
 }
 
-// holder says whose token was sent.
+// holder says whose token was sent, or who the platform says that has called.
 func (p *Proxy) holder(ctx context.Context, t *transaction) (*identity.Verified, error) {
+	if t.iam != nil {
+		return t.rules.Verifier.VerifyIAM(t.iam)
+	}
 	if identity.IsProjectToken(t.sent) {
 		return p.verifyProjectToken(ctx, t)
 	}
@@ -78,11 +81,23 @@ func (p *Proxy) verifyProjectToken(ctx context.Context, t *transaction) (*identi
 
 // unverified refuses the token of t, and counts that against its source.
 func (p *Proxy) unverified(ctx context.Context, t *transaction, err error) error {
-	digest := sha256.Sum256([]byte(t.sent))
 	t.rec.Action = audit.ActionAuthenticate
+	if t.iam != nil {
+		return p.unknownCaller(ctx, t, err)
+	}
+	digest := sha256.Sum256([]byte(t.sent))
 	t.rec.Principal = audit.Principal{TokenID: "sha256:" + hex.EncodeToString(digest[:8])}
 	e := because(err)
 	p.failed(t, e)
+	return p.refuse(ctx, t, e)
+}
+
+// unknownCaller refuses a caller that the platform names and no rule takes. It is not counted against its source: nothing
+// was computed for it, and no token was guessed.
+func (p *Proxy) unknownCaller(ctx context.Context, t *transaction, err error) error {
+	t.rec.Principal = audit.Principal{TokenID: t.iam.AccessKey}
+	e := fail(api.Unauthenticated, "no trust rule takes the IAM identity that called; send a token, or call as a role that a rule names")
+	e.Cause = err
 	return p.refuse(ctx, t, e)
 }
 
@@ -290,7 +305,14 @@ func (p *Proxy) recorded(ctx context.Context) {
 	}
 }
 
-// detached is for what must not be left half done when a caller hangs up.
+// detached is for what must not be left half done when a caller hangs up. A deadline is another matter: whoever set it ends
+// the process then, as Lambda does, and nobody would learn what became of it.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	end, bounded := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	if !bounded {
+		return ctx, cancel
+	}
+	ctx, sooner := context.WithDeadline(ctx, end)
+	return ctx, func() { sooner(); cancel() }
 }

@@ -38,13 +38,18 @@ func (f *failures) token(source uint64, token string) uint64 {
 	return maphash.Comparable(f.seed, [2]uint64{source, maphash.String(f.seed, token)})
 }
 
-// wait says how long the source, or the token from there, has to wait before it may fail once more.
+// wait says how long the source, or the token from there, has to wait before it may fail once more. A source that nobody
+// tells is everybody: what strangers send holds back none but the token that they send.
 func (f *failures) wait(address, token string, now time.Duration) time.Duration {
 	if now >= time.Duration(f.until.Load()) {
 		return 0
 	}
 	source := f.source(address)
-	return max(f.buckets.wait(source, failureRate, now), f.buckets.wait(f.token(source, token), tokenFailureRate, now))
+	wait := f.buckets.wait(f.token(source, token), tokenFailureRate, now)
+	if address != "" {
+		wait = max(wait, f.buckets.wait(source, failureRate, now))
+	}
+	return wait
 }
 
 // note counts a failure.
@@ -62,6 +67,9 @@ func (f *failures) note(address, token string, now time.Duration) {
 // holdBack refuses a token before anything is computed or looked up for it, where too many that came from its source did
 // not verify. One that verified before passes.
 func (p *Proxy) holdBack(ctx context.Context, t *transaction) error {
+	if t.iam != nil {
+		return nil
+	}
 	wait := p.failures.wait(t.rec.Via.SourceIP, t.sent, p.mono())
 	if wait <= 0 || p.known(t) {
 		return nil

@@ -288,3 +288,22 @@ func TestReplayedAssertionsAreHeldBack(t *testing.T) {
 		t.Errorf("got %v", codes)
 	}
 }
+
+// Behind a load balancer that tells no addresses, whoever sends nonsense keeps nobody from coming with a first good token.
+func TestFailuresOfNobodyInParticularHoldBackNobodyElse(t *testing.T) {
+	h := newHarness(t, nil)
+	bad := func(token string) *proxy.Call { return &proxy.Call{Token: token} }
+	got := tries(t, h, 2*proxy.FailureRate, func(i int) *proxy.Call { return bad(strconv.Itoa(i)) })
+	if got[api.TokenInvalid] != 2*proxy.FailureRate {
+		t.Errorf("got %v", got)
+	}
+	good := h.call(t, "read:one/*")
+	good.SourceIP = ""
+	if v, code := h.read(t, good, "one/KEY"); v != canary {
+		t.Errorf("a good token: got %q %q", v, code)
+	}
+	// One token is held back all the same.
+	if got := tries(t, h, proxy.FailureRate, func(int) *proxy.Call { return bad("again") }); got[api.RateLimited] == 0 {
+		t.Errorf("one token again and again: got %v", got)
+	}
+}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -22,26 +23,27 @@ type Notice struct {
 }
 
 // Changed is Invalidate for the secrets that the objects are shown as, by all mounts of these upstreams: each is decided
-// and recorded by itself. It returns how many there were. Objects that no mount shows are nobody's business and leave no
-// record. After an error it may be called again with the same notice.
+// and recorded by itself, and one that fails holds up none of the others. It returns how many succeeded. Objects that no
+// mount shows are nobody's business and leave no record. After an error it may be called again with the same notice.
 func (p *Proxy) Changed(ctx context.Context, c *Call, n *Notice) (int, error) {
-	var told []Invalidation
+	var tried []Invalidation
+	var failed []error
 	for _, m := range p.mounts.all {
 		if !slices.Contains(n.Upstreams, m.UpstreamName) {
 			continue
 		}
 		for _, name := range n.Objects {
 			i, ok := m.invalidation(name)
-			if !ok || slices.Contains(told, i) {
+			if !ok || slices.Contains(tried, i) {
 				continue
 			}
+			tried = append(tried, i)
 			if err := p.notice(ctx, c, n, i); err != nil {
-				return len(told), err
+				failed = append(failed, err)
 			}
-			told = append(told, i)
 		}
 	}
-	return len(told), nil
+	return len(tried) - len(failed), errors.Join(failed...)
 }
 
 // invalidation is what the object is shown as through this mount; ok is false where it is not.

@@ -1,9 +1,15 @@
 package proxy_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 
 	"github.com/keyhole-edge/keyhole/proxy"
+	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/identity/trust"
+	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
 )
 
@@ -37,5 +43,42 @@ func TestNotice(t *testing.T) {
 	must(t, err)
 	if len(facts) != 1 || facts[0].Kind != state.Invalidation || facts[0].Subject != "one/KEY" {
 		t.Errorf("got facts %+v", facts)
+	}
+}
+
+// denying denies what is asked about one path.
+type denying struct {
+	proxy.Authorizer
+	path secret.Path
+}
+
+func (d denying) Authorize(ctx context.Context, r *policy.Request) policy.Decision {
+	if r.Path == d.path {
+		return policy.Decision{Effect: policy.Deny, Rule: "test/deny", Digest: d.Digest()}
+	}
+	return d.Authorizer.Authorize(ctx, r)
+}
+
+// One place where a notice may change nothing keeps no other place on the old value. The error remains, since whoever sent
+// the notice has to know.
+func TestANoticeIsHeardWhereItMayBe(t *testing.T) {
+	h := newHarness(t, func(c *proxy.Config) { c.Authorizer = denying{c.Authorizer, path(t, "one/KEY")} })
+	c := h.call(t, "read:**")
+	h.read(t, c, "two/KEY")
+	h.vault.set("a/KEY", "new")
+	n, err := h.Changed(t.Context(), &proxy.Call{Surface: "lambda"}, &proxy.Notice{From: "aws.ssm", ID: "event-1", Upstreams: []string{"v"}, Objects: []string{"a/KEY"}})
+	if n != 1 || codeOf(t, err) != api.PolicyDenied {
+		t.Errorf("got %d, %v, want 1 and that the other was denied", n, err)
+	}
+	if v, code := h.read(t, c, "two/KEY"); v != "new" {
+		t.Errorf("got %q %q: what may change did not", v, code)
+	}
+}
+
+// Nobody who has a token is taken for the platform.
+func TestNoRuleHasTheNameOfNotices(t *testing.T) {
+	_, err := trust.New([]trust.Rule{{Name: proxy.NoticeTrust}})
+	if err == nil || !strings.Contains(err.Error(), `"`+proxy.NoticeTrust+`" is the name of`) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -129,13 +129,7 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 	if err != nil {
 		return Answer{}, err
 	}
-	ttl := m.TTL
-	if t.restricted() {
-		ttl.Stale = 0
-		if key.Fields {
-			ttl.Keep = m.TTL.Stale // for the other fields of the object
-		}
-	}
+	ttl := m.ttl(key, t.restricted())
 	if !p.room(t) && (r.Fresh || !p.cache.Has(key, ttl)) {
 		return Answer{}, overloaded()
 	}

@@ -19,8 +19,9 @@ var errNoStore = errors.New("the engine takes no machine code from memory")
 // feed gives the engine machine code while a chain is loaded. wazero asks a store before it compiles a module, and
 // offers the store what it compiled. Its own store is a directory, which it also writes; this one is memory.
 type feed struct {
-	native Native // what there is; the feed's own map
-	made   Native // collects what was compiled; nil where nobody wants it
+	native Native          // what there is; nil: nothing
+	broken map[string]bool // what of it the engine does not take
+	made   Made            // collects what was compiled; nil where nobody wants it
 
 	cache wazero.CompilationCache // nil where the engine does not ask this feed
 
@@ -30,7 +31,7 @@ type feed struct {
 }
 
 // wanted says whether the engine should know this feed.
-func (f *feed) wanted() bool { return len(f.native) > 0 || f.made != nil }
+func (f *feed) wanted() bool { return f.native != nil || f.made != nil }
 
 // install puts the feed where c keeps its store. wazero has no public way to do that, so it is done by reflection, and
 // only where the field is what it was when this was written: an interface that the feed satisfies, with nothing in it.
@@ -60,7 +61,7 @@ func (f *feed) compile(ctx context.Context, r wazero.Runtime, wasm []byte) (m wa
 	m, err = compileModule(ctx, r, wasm)
 	if err != nil && f.given != "" {
 		broken = err
-		delete(f.native, f.given)
+		f.forget(f.given)
 		f.given, f.added = "", false
 		m, err = compileModule(ctx, r, wasm)
 	}
@@ -73,7 +74,10 @@ func (f *feed) used() bool { return f.given != "" && !f.added }
 // Get hands out the code for a key.
 func (f *feed) Get(key [sha256.Size]byte) (content io.ReadCloser, ok bool, err error) {
 	name := hex.EncodeToString(key[:])
-	code, ok := f.native[name]
+	if f.native == nil || f.broken[name] {
+		return nil, false, nil
+	}
+	code, ok := f.native.Code(name)
 	if !ok {
 		return nil, false, nil
 	}
@@ -97,8 +101,15 @@ func (f *feed) Add(key [sha256.Size]byte, content io.Reader) error {
 
 // Delete is called for code of another version, before its module is compiled.
 func (f *feed) Delete(key [sha256.Size]byte) error {
-	delete(f.native, hex.EncodeToString(key[:]))
+	f.forget(hex.EncodeToString(key[:]))
 	return nil
+}
+
+func (f *feed) forget(name string) {
+	if f.broken == nil {
+		f.broken = make(map[string]bool)
+	}
+	f.broken[name] = true
 }
 
 // validName is the key in a Native which says that Precompile validated this original.
@@ -110,10 +121,10 @@ func validName(original []byte) string {
 // validated says whether an original was found valid when its code was made. What comes out of the rewriting is
 // validated at each load in any case.
 func (f *feed) validated(original []byte) bool {
-	if len(f.native) == 0 {
+	if f.native == nil {
 		return false
 	}
-	_, ok := f.native[validName(original)]
+	_, ok := f.native.Code(validName(original))
 	return ok
 }
 

@@ -25,7 +25,7 @@ type loader struct {
 	live *registry
 
 	engine    wazero.Runtime // runs the policies
-	validator wazero.Runtime // only validates originals; the interpreter, since it need not make machine code
+	validator wazero.Runtime // only validates originals; the interpreter, since it need not make machine code; nil before the first
 
 	feed   *feed
 	tally  tally
@@ -48,7 +48,6 @@ func (l *loader) start(ctx context.Context) (err error) {
 		l.tally.engine, l.feed.cache = "interpreter", nil
 	}
 	l.counts = make(map[[sha256.Size]byte]*uint64)
-	l.validator = wazero.NewRuntimeWithConfig(ctx, engineConfig(wazero.NewRuntimeConfigInterpreter()))
 	return nil
 }
 
@@ -179,6 +178,9 @@ func (l *loader) compile(ctx context.Context, g *guest, m *meter.Module) error {
 func (l *loader) validate(ctx context.Context, original []byte) error {
 	if l.feed.validated(original) {
 		return nil
+	}
+	if l.validator == nil {
+		l.validator = wazero.NewRuntimeWithConfig(ctx, engineConfig(wazero.NewRuntimeConfigInterpreter()))
 	}
 	m, err := compileModule(ctx, l.validator, original)
 	if err != nil {

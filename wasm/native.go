@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime"
 )
 
@@ -17,13 +16,25 @@ import (
 // Beyond that nothing looks inside, and what runs is this process: the bytes must come out of the program itself, or out
 // of something whose digest a trusted party signed, never out of a place that another principal can write. They are
 // given as bytes, not as files, so that nobody can change them after a check.
-type Native map[string][]byte
+type Native interface {
+	// Code returns what stands under a key. The caller changes nothing in it.
+	Code(key string) (code []byte, ok bool)
+}
+
+// Made is a Native in memory.
+type Made map[string][]byte
+
+// Code implements Native.
+func (m Made) Code(key string) (code []byte, ok bool) {
+	code, ok = m[key]
+	return code, ok
+}
 
 // Precompile makes the machine code that New needs for the same Modules and Isolation on a processor with the features
 // of this one. The same Config gives the same bytes wherever these features are. It fails as New does, and also where
 // the compiler cannot run.
-func Precompile(ctx context.Context, cfg Config) (made Native, err error) {
-	f := &feed{made: make(Native)}
+func Precompile(ctx context.Context, cfg Config) (made Made, err error) {
+	f := &feed{made: make(Made)}
 	c, err := newChain(ctx, cfg, f)
 	if err != nil {
 		return nil, err
@@ -39,12 +50,15 @@ func Precompile(ctx context.Context, cfg Config) (made Native, err error) {
 // systemName is the key in a Native which says where it runs.
 func systemName() string { return runtime.GOOS + "-" + runtime.GOARCH + ".system" }
 
-// usable is a copy of n, or nothing where n is for another system.
-func (n Native) usable() Native {
-	if _, ok := n[systemName()]; !ok {
+// usable is n, or nothing where n is for another system.
+func usable(n Native) Native {
+	if n == nil {
 		return nil
 	}
-	return maps.Clone(n)
+	if _, ok := n.Code(systemName()); !ok {
+		return nil
+	}
+	return n
 }
 
 // tally is how the policies of a chain got their machine code.
@@ -54,7 +68,12 @@ type tally struct {
 	compiled    uint64
 }
 
+// log is worth a line only where something was compiled: a function starts often.
 func (t *tally) log(ctx context.Context, log *slog.Logger) {
-	log.LogAttrs(ctx, slog.LevelInfo, "policies loaded", slog.String("engine", t.engine),
+	level := slog.LevelInfo
+	if t.precompiled > 0 && t.compiled == 0 {
+		level = slog.LevelDebug
+	}
+	log.LogAttrs(ctx, level, "policies loaded", slog.String("engine", t.engine),
 		slog.Uint64("precompiled", t.precompiled), slog.Uint64("compiled", t.compiled))
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/keyhole-edge/keyhole/wasm/internal/wattest"
 )
 
-func precompile(t testing.TB, cfg wasm.Config) wasm.Native {
+func precompile(t testing.TB, cfg wasm.Config) wasm.Made {
 	t.Helper()
 	native, err := wasm.Precompile(t.Context(), cfg)
 	if err != nil {
@@ -59,7 +59,7 @@ func TestPrecompiledCodeIsLoaded(t *testing.T) {
 			cfg := wasm.Config{Modules: []wasm.Module{prefix(t)}, Isolation: isolation}
 			cfg.Native = precompile(t, cfg)
 			var log bytes.Buffer
-			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			c := load(t, cfg)
 			wantCode(t, c, 1, 0)
 			wantDecision(t, c)
@@ -113,8 +113,8 @@ func TestPrecompilingIsDeterministic(t *testing.T) {
 func TestUnusableCodeIsCompiledAnew(t *testing.T) {
 	cfg := wasm.Config{Modules: []wasm.Module{prefix(t)}}
 	native := precompile(t, cfg)
-	damaged := func(change func([]byte) []byte) wasm.Native {
-		out := make(wasm.Native)
+	damaged := func(change func([]byte) []byte) wasm.Made {
+		out := make(wasm.Made)
 		for key, code := range native {
 			if len(code) > 0 {
 				code = change(bytes.Clone(code))
@@ -123,7 +123,7 @@ func TestUnusableCodeIsCompiledAnew(t *testing.T) {
 		}
 		return out
 	}
-	check := func(t *testing.T, native wasm.Native) {
+	check := func(t *testing.T, native wasm.Made) {
 		t.Helper()
 		before := maps.Clone(native)
 		cfg.Native = native
@@ -151,7 +151,7 @@ func TestUnusableCodeIsCompiledAnew(t *testing.T) {
 		check(t, damaged(func(code []byte) []byte { code[len(code)*2/3] ^= 1; return code }))
 	})
 	t.Run("other system", func(t *testing.T) {
-		out := make(wasm.Native)
+		out := make(wasm.Made)
 		for key, code := range native {
 			if strings.HasSuffix(key, ".system") {
 				key = "plan9-mips.system"
@@ -164,7 +164,7 @@ func TestUnusableCodeIsCompiledAnew(t *testing.T) {
 		check(t, out)
 	})
 	t.Run("under other keys", func(t *testing.T) {
-		out := make(wasm.Native)
+		out := make(wasm.Made)
 		for key, code := range native {
 			if len(code) > 0 {
 				key = strings.ToUpper(key)
@@ -176,7 +176,7 @@ func TestUnusableCodeIsCompiledAnew(t *testing.T) {
 }
 
 // leastOf is the shortest piece.
-func leastOf(n wasm.Native) (shortest []byte) {
+func leastOf(n wasm.Made) (shortest []byte) {
 	for _, code := range n {
 		if len(code) > 0 && (shortest == nil || len(code) < len(shortest)) {
 			shortest = code

@@ -115,7 +115,7 @@ type Chain struct {
 // New loads the modules, compiles them and starts one instance of each. Every error wraps ErrLoad and names the policy.
 // It stops early where ctx ends, between its steps.
 func New(ctx context.Context, cfg Config) (*Chain, error) {
-	return newChain(ctx, cfg, &feed{native: cfg.Native.usable()})
+	return newChain(ctx, cfg, &feed{native: usable(cfg.Native)})
 }
 
 func newChain(ctx context.Context, cfg Config, f *feed) (_ *Chain, err error) {

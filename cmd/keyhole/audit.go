@@ -23,7 +23,7 @@ func auditCommand() *cobra.Command {
 
 func auditVerifyCommand() *cobra.Command {
 	var t target
-	var requireSeal, oldestGone bool
+	var requireSeal, oldestGone, collected bool
 	var keyFile, after, output string
 	cmd := &cobra.Command{
 		Use:   "verify [FILE…]",
@@ -35,7 +35,10 @@ before the last checkpoint is found; what comes after it is reported as unsealed
 Where retention removed the oldest files the log begins later: the report says after which record, on the word of
 the first birth record that is left, which is signed. What was before can then not be verified, nor can who removed
 it. Fewer files than retention keeps do not verify. --after proves that these files follow an earlier verification,
-whose last position it takes; --oldest-gone takes any beginning.`,
+whose last position it takes; --oldest-gone takes any beginning.
+
+--collected takes lines that were gathered from standard output, Firehose or DynamoDB: of many instances, in any order,
+some of them twice, and among other text. Instances of which nothing is left at all are not missed.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			c, err := loadConfig(&t)
 			if err != nil && (len(files) == 0 || keyFile == "") {
@@ -52,6 +55,13 @@ whose last position it takes; --oldest-gone takes any beginning.`,
 				if v.options.After, err = audit.ParsePosition(after); err != nil {
 					return usage("--after: %v", err)
 				}
+			}
+			if collected {
+				if len(files) == 0 {
+					return usage("--collected wants the files that hold the lines")
+				}
+				report, err := audit.VerifyCollectedFiles(files, v.options)
+				return v.report(cmd, files, report, err)
 			}
 			if len(files) > 0 {
 				report, err := audit.VerifyFiles(files, v.options)
@@ -75,7 +85,9 @@ whose last position it takes; --oldest-gone takes any beginning.`,
 	cmd.Flags().BoolVar(&requireSeal, "require-seal", false, "fail where the log does not end with a seal")
 	cmd.Flags().BoolVar(&oldestGone, "oldest-gone", false, "take a log whose older files are not there, wherever it begins")
 	cmd.Flags().StringVar(&after, "after", "", "INSTANCE:SEQ:HASH that the first file must continue: the last position of an earlier verification")
+	cmd.Flags().BoolVar(&collected, "collected", false, "the files hold lines of many instances, in any order")
 	cmd.MarkFlagsMutuallyExclusive("after", "oldest-gone")
+	cmd.MarkFlagsMutuallyExclusive("after", "collected")
 	cmd.Flags().StringVar(&keyFile, "key", "", "public or private audit key, PEM; default: that of the configuration")
 	outputFlag(cmd, &output)
 	return cmd
@@ -151,14 +163,21 @@ type verifyResult struct {
 	Rotations   int       `json:"rotations"`
 	OpenCounts  []string  `json:"open_counts"`
 	After       string    `json:"after"` // the position before the first record, "" at the beginning of the log
-	Last        string    `json:"last"`  // the position of the last record, for --after
+	Last        string    `json:"last"`  // the position of the last record, for --after; "" with --collected
+
+	Instances int    `json:"instances,omitempty"` // these three with --collected alone
+	Repeated  uint64 `json:"repeated_lines,omitempty"`
+	Foreign   uint64 `json:"foreign_lines,omitempty"`
 }
 
 func verified(files []string, r audit.Report) verifyResult {
 	v := verifyResult{
 		Files: files, Records: r.Records, Sealed: r.Sealed, Unsealed: r.Tail, SignedAt: r.SignedAt.UTC(), Crashes: r.Unsealed,
 		Failures: r.Failures, Abandoned: r.Abandoned, TornBytes: r.Torn, OpenIntents: []string{},
-		Rotations: r.Rotations, OpenCounts: []string{}, Last: r.Last.String(),
+		Rotations: r.Rotations, OpenCounts: []string{}, Instances: r.Instances, Repeated: r.Repeated, Foreign: r.Foreign,
+	}
+	if !r.Last.IsZero() {
+		v.Last = r.Last.String()
 	}
 	if !r.Begins.IsZero() {
 		v.After = r.Begins.String()
@@ -190,9 +209,12 @@ func printReport(cmd *cobra.Command, files []string, r audit.Report, unproven bo
 		n    uint64
 		text string
 	}{
+		{uint64(r.Instances), "instances, each with a chain of its own"},
+		{r.Repeated, "lines that are there once more"},
+		{r.Foreign, "lines that are no records"},
 		{uint64(r.Unsealed), "instances ended without a seal (a crash, or their end was cut off)"},
 		{uint64(r.Rotations), "files that were full, each followed by a new one"},
-		{uint64(r.Failures), "failures of the sink, each followed by a new file"},
+		{uint64(r.Failures), "failures of the sink, each followed by a new file or instance"},
 		{r.Abandoned, "abandoned lines of failed writes, which nobody was answered on"},
 		{uint64(max(r.Torn, 0)), "bytes of an incomplete last line"},
 		{r.MoreOpenIntents, "further changes that were not followed"},

@@ -95,7 +95,7 @@ func runServer(ctx context.Context, file string, f serverFlags, reload <-chan os
 		// Little is live and much is short-lived: collecting less often costs some memory and saves a tenth of the time.
 		debug.SetGCPercent(400)
 	}
-	a, err := app.New(ctx, c, full.Drivers(), app.Options{Logger: log, Level: level})
+	a, err := app.New(ctx, c, full.Drivers(), app.Options{Logger: log, Level: level, Prefetch: os.Getenv(app.PrefetchVariable)})
 	if err != nil {
 		return err
 	}

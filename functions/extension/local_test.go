@@ -141,6 +141,17 @@ func TestTokenUnderSnapStart(t *testing.T) {
 	p.get(t, secretURI, tokenHeader, "").want(t, "none", 401)
 }
 
+// What is named is there before the function starts, where the vault is; where it is not the function starts all the same.
+func TestSecretsReadAhead(t *testing.T) {
+	p := setting{env: []string{"KEYHOLE_PREFETCH=secretsmanager/apps/DB,secretsmanager/apps/NONE,parameterstore/apps/KEY"}}.ready(t)
+	if got := p.get(t, "").Headers.Get("X-Keyhole-Cache"); got != "hit" {
+		t.Errorf("got %q, want a hit", got)
+	}
+	if got := p.want(t, "/systemsmanager/parameters/get?name=/apps/KEY", 200, "of all").Headers.Get("X-Keyhole-Cache"); got != "hit" {
+		t.Errorf("got %q, want a hit", got)
+	}
+}
+
 // A value that the original would not keep is not kept.
 func TestNothingIsKept(t *testing.T) {
 	for name, env := range map[string]string{

@@ -56,5 +56,5 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 		level.Set(math.MaxInt)
 	}
 	beside := &app.Beside{Name: cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "function"), Token: defaults.Token(os.Getenv)}
-	return app.Open(ctx, c, edge.Drivers(), app.Options{Surface: "extension", Freezes: true, Beside: beside, Logger: log, Level: level})
+	return app.Open(ctx, c, edge.Drivers(), app.Options{Surface: "extension", Freezes: true, Prefetch: os.Getenv(app.PrefetchVariable), Beside: beside, Logger: log, Level: level})
 }

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
@@ -34,7 +36,8 @@ const document = `{
   "audit": {"key": "file:keys/audit.key", "sinks": [{"type": "file", "path": "audit/audit.jsonl", "required": true}]}
 }`
 
-var bootstrap string
+// bootstrap is the function as it is shipped, and clocked one whose wall clock tests move.
+var bootstrap, clocked string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -44,26 +47,44 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		bootstrap = filepath.Join(dir, "bootstrap")
-		cmd := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", bootstrap, ".")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+		bootstrap, clocked = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "clocked")
+		overlay, err := proxytest.ClockOverlay(dir)
+		if err == nil {
+			err = errors.Join(build(bootstrap), build(clocked, overlay))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()
 	}())
 }
 
+func build(file string, flags ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-tags", "lambda.norpc", "-o", file}, flags...), ".")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
+
 // function is a package beside an emulator of AWS.
 type function struct {
-	dir   string
-	aws   *awsemu.Server
-	env   []string
-	token string
+	dir    string
+	aws    *awsemu.Server
+	env    []string
+	config *config.Config
+	token  string
 }
 
 func newFunction(t *testing.T) *function {
+	t.Helper()
+	return newFunctionOf(t, document)
+}
+
+func newFunctionOf(t *testing.T, document string) *function {
 	t.Helper()
 	emu, url := awsemu.Start(t)
 	value := "first"
@@ -81,13 +102,23 @@ func newFunction(t *testing.T) *function {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.token = proxytest.Issuer(c)(t, map[string]string{"scope": "read:**"})
+	f.config = c
+	f.scope(t, "read:**")
 	return f
+}
+
+// scope gives further requests a token with this scope.
+func (f *function) scope(t *testing.T, scope string) {
+	t.Helper()
+	f.token = proxytest.Issuer(f.config)(t, map[string]string{"scope": scope})
 }
 
 func (f *function) start(t *testing.T, c lambdaemu.Config) *lambdaemu.Environment {
 	t.Helper()
-	c.Command, c.Dir, c.Env = bootstrap, f.dir, append(c.Env, f.env...)
+	if c.Command == "" {
+		c.Command = bootstrap
+	}
+	c.Dir, c.Env = f.dir, append(c.Env, f.env...)
 	if c.Timeout == 0 {
 		c.Timeout = proxytest.Patience
 	}
@@ -116,15 +147,18 @@ func (f *function) ready(t *testing.T, c lambdaemu.Config) *lambdaemu.Environmen
 	return e
 }
 
-// get is the event of a Function URL.
-func (f *function) get(path string) []byte {
+func (f *function) get(path string) []byte { return f.request("GET", path, "") }
+
+// request is the event of a Function URL.
+func (f *function) request(method, path, body string) []byte {
 	e, _ := json.Marshal(map[string]any{
-		"version": "2.0", "rawPath": path, "rawQueryString": "", "headers": map[string]string{"authorization": "Bearer " + f.token},
+		"version": "2.0", "rawPath": path, "rawQueryString": "",
+		"headers": map[string]string{"authorization": "Bearer " + f.token, "content-type": "application/json"},
 		"requestContext": map[string]any{
 			"apiId": "abc", "domainName": "abc.lambda-url.eu-west-1.on.aws",
-			"http": map[string]any{"method": "GET", "path": path, "sourceIp": "203.0.113.7"},
+			"http": map[string]any{"method": method, "path": path, "sourceIp": "203.0.113.7"},
 		},
-		"isBase64Encoded": false,
+		"body": body, "isBase64Encoded": false,
 	})
 	return e
 }
@@ -164,6 +198,21 @@ func TestFunction(t *testing.T) {
 		t.Fatalf("got %s, %v", out, err)
 	}
 	f.read(t, e, "web/DB", "second", "miss")
+	const moved = `{"version":"0","id":"6a7e8feb-b491-4cf7-a9f1-bf3703467721","detail-type":"Secret Label Updated","source":"aws.secretsmanager","resources":["arn:aws:secretsmanager:eu-west-1:123456789012:secret:apps/web/DB-a1b2c3"],"detail":{"name":"apps/web/DB","labelUpdated":"AWSCURRENT","versionId":"3"}}`
+	if out, err := e.Invoke(t.Context(), []byte(moved)); err != nil || string(out) == `{"invalidated":0}` {
+		t.Errorf("got %s, %v", out, err)
+	}
+	f.read(t, e, "web/DB", "second", "miss")
+
+	for payload, want := range map[string]string{
+		`{"detail-type":"Parameter Store Change","source":"aws.ssm","detail":{"name":"/shared/KEY","operation":"Update"}}`:  `{"invalidated":1}`,
+		`{"detail-type":"Parameter Store Change","source":"aws.ssm","detail":{"name":"/apps/web/DB","operation":"Update"}}`: `{"invalidated":0}`, // a secret's name
+	} {
+		if out, err := e.Invoke(t.Context(), []byte(payload)); err != nil || string(out) != want {
+			t.Errorf("%s: got %s, %v, want %s", payload, out, err, want)
+		}
+	}
+	f.read(t, e, "shared/KEY", "of all", "miss")
 
 	if err := e.Freeze(); err != nil {
 		t.Fatal(err)
@@ -189,7 +238,7 @@ func TestFunction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"trust":"event"`, `"sub":"aws.secretsmanager"`, `"surface":"lambda"`} {
+	for _, want := range []string{`"trust":"event"`, `"sub":"aws.secretsmanager"`, `"via":{"surface":"lambda","source_ip":"203.0.113.7"`, `"kind":"seal"`} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("the audit log does not have %s", want)
 		}
@@ -199,13 +248,30 @@ func TestFunction(t *testing.T) {
 	}
 }
 
+// What a process that crashes or is looked at by others leaves behind holds no secret.
+func TestTheFunctionLeavesNoCore(t *testing.T) {
+	e := newFunction(t).ready(t, lambdaemu.Config{})
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", e.PID()))
+	if err != nil {
+		t.Skip("needs the /proc of Linux")
+	}
+	_, core, _ := strings.Cut(string(limits), "Max core file size")
+	if got := strings.Fields(core); len(got) < 2 || got[0] != "0" || got[1] != "0" {
+		t.Errorf("core files: got %.60q", core)
+	}
+}
+
 func TestConfigurationInTheEnvironment(t *testing.T) {
 	f := newFunction(t)
 	if err := os.Remove(filepath.Join(f.dir, "keyhole.json")); err != nil {
 		t.Fatal(err)
 	}
-	e := f.ready(t, lambdaemu.Config{Env: []string{"KEYHOLE_CONFIG=" + document}})
+	quiet := strings.Replace(document, `"version": 1,`, `"version": 1, "log": {"level": "error"},`, 1)
+	e := f.ready(t, lambdaemu.Config{Env: []string{"KEYHOLE_CONFIG=" + quiet}})
 	f.read(t, e, "web/DB", "first", "miss")
+	if log := e.Log(); strings.Contains(log, `"level":"INFO"`) {
+		t.Errorf("logged although the level is error: %s", log)
+	}
 }
 
 func TestInitError(t *testing.T) {
@@ -241,6 +307,39 @@ func TestConcurrentInvocations(t *testing.T) {
 	if reads != 1 {
 		t.Errorf("%d reads of one secret, want 1", reads)
 	}
+}
+
+// Invocations that an environment is given at one time are served at one time: each of these waits for the other.
+func TestInvocationsOverlap(t *testing.T) {
+	f := newFunction(t)
+	value := "first"
+	f.aws.PutSecret(awsemu.Region, "apps/web/OTHER", &value, nil)
+	e := f.ready(t, lambdaemu.Config{Concurrency: 2})
+	var mu sync.Mutex
+	asked := map[string]bool{} // a try again is no other read
+	both := make(chan struct{})
+	f.aws.Interpose(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		mu.Lock()
+		if !asked[string(body)] {
+			if asked[string(body)] = true; len(asked) == 2 {
+				close(both)
+			}
+		}
+		mu.Unlock()
+		select {
+		case <-both:
+		case <-r.Context().Done():
+		}
+		return false
+	})
+	var wg sync.WaitGroup
+	for _, name := range []string{"DB", "OTHER"} {
+		wg.Go(func() { f.read(t, e, "web/"+name, "first", "miss") })
+	}
+	wg.Wait()
+	f.aws.Interpose(nil)
 }
 
 // The invocation has an answer although the vault has none.

@@ -14,25 +14,29 @@ import (
 	"github.com/keyhole-edge/keyhole/functions/internal/harden"
 	"github.com/keyhole-edge/keyhole/functions/internal/lambdahttp"
 	"github.com/keyhole-edge/keyhole/functions/internal/runtimeapi"
+	"github.com/keyhole-edge/keyhole/functions/internal/warm"
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 )
 
 func main() {
+	warm.Start()
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	ending := runtimeapi.AwaitEnding()
 	a, h, err := open(context.Background(), log, level)
 	if err != nil {
 		log.Error("the function cannot start", "error", err.Error())
 		runtimeapi.InitError(err)
 		os.Exit(1)
 	}
-	lambda.StartWithOptions(h, lambda.WithEnableSIGTERM(func() {
+	ending.Then(func() {
 		if err := a.Close(); err != nil {
 			log.Error("closing", "error", err.Error())
 		}
 		os.Exit(0)
-	}))
+	}, log)
+	lambda.Start(h)
 }
 
 // open builds everything that stands before the first event.
@@ -47,7 +51,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (*app.App
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, nil, fmt.Errorf("log.level: %w", err)
 	}
-	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level})
+	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level, Prefetch: os.Getenv(app.PrefetchVariable), Freezes: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,6 +59,6 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (*app.App
 		return nil, nil, err
 	}
 	changed := func(ctx context.Context, c lambdahttp.Change) (int, error) { return a.Changed(ctx, app.Change(c)) }
-	h, err := lambdahttp.New(lambdahttp.Config{API: a.Native, Changed: changed, Ready: a.Proxy.Ready})
+	h, err := lambdahttp.New(lambdahttp.Config{API: a.Native, Changed: changed, Ready: a.Proxy.Ready, CalledBy: a.CalledBy()})
 	return a, h, err
 }

@@ -36,8 +36,12 @@ type Options struct {
 	Mono    func() time.Duration // nil: the runtime's monotonic clock
 	Logger  *slog.Logger         // nil: discard
 	Level   *slog.LevelVar       // of Logger, set by log.level of a configuration that is reloaded; nil: it stays
-	Freezes bool                 // the host stops this process between requests: nothing is left to the background
 	Beside  *Beside              // the one program that is served; nil: whoever has a token
+
+	// Prefetch names secrets that Start reads into the cache, as the variable PrefetchVariable does.
+	Prefetch string
+	// Freezes says that the process is frozen whenever no request is being answered, so that nothing is left for later.
+	Freezes bool
 }
 
 // App is everything behind the listeners.
@@ -56,6 +60,7 @@ type App struct {
 	sources  map[string]secret.Upstream // by name; never changes
 	closers  []func() error
 	closed   chan struct{}
+	prefetch []secret.Path
 	retiring sync.WaitGroup // of what a reload has replaced
 
 	mu      sync.Mutex // held by a reload, so that there is one at a time
@@ -75,16 +80,20 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 	if o.Beside == nil && len(c.Identity.Function.Scope) > 0 {
 		return nil, errors.New("identity.function: this is for the Lambda extension; remove the key")
 	}
+	prefetch, err := parsePrefetch(o.Prefetch)
+	if err != nil {
+		return nil, err
+	}
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
 	if o.Wall == nil {
-		o.Wall = time.Now
+		o.Wall = wall
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{config: c, drivers: d, options: o, log: o.Logger, closed: make(chan struct{})}
+	a := &App{config: c, drivers: d, options: o, log: o.Logger, closed: make(chan struct{}), prefetch: prefetch}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -97,8 +106,15 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 	return a, nil
 }
 
-// Start reads the shared state and finishes what an earlier process left unfinished.
-func (a *App) Start(ctx context.Context) error { return a.Proxy.Start(ctx) }
+// Start reads the shared state, finishes what an earlier process left unfinished, and reads ahead what Options.Prefetch
+// names, for no longer than two seconds: without that it starts all the same.
+func (a *App) Start(ctx context.Context) error {
+	if err := a.Proxy.Start(ctx); err != nil {
+		return err
+	}
+	a.warm(ctx)
+	return nil
+}
 
 // PolicyDigest names what decides.
 func (a *App) PolicyDigest() string {
@@ -141,15 +157,11 @@ func (b *builder) closing(c func() error) { b.app.closers = append(b.app.closers
 
 func (b *builder) build(ctx context.Context) error {
 	c := b.env.Config
-	log, err := b.audit()
-	if err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	b.app.audit = log
-	r, err := b.ruling(ctx)
+	log, r, err := b.auditAndRuling(ctx)
 	if err != nil {
 		return err
 	}
+	b.app.audit = log
 	b.app.policy, b.app.issuers = r.policy, r.issuers
 	b.closing(func() error { return b.app.policy.Close(context.WithoutCancel(ctx)) })
 	b.closing(func() error { return b.app.issuers.closeBut(nil) })
@@ -187,6 +199,25 @@ func (b *builder) build(ctx context.Context) error {
 	return err
 }
 
+// auditAndRuling builds, side by side, the two parts that a start waits for longest.
+func (b *builder) auditAndRuling(ctx context.Context) (*audit.Log, *ruling, error) {
+	var (
+		r     *ruling
+		wrong error
+		built sync.WaitGroup
+	)
+	built.Go(func() { r, wrong = b.ruling(ctx) })
+	log, err := b.audit()
+	built.Wait()
+	if err != nil {
+		err = fmt.Errorf("audit: %w", err)
+		if wrong == nil {
+			wrong = r.discard(ctx, b.app)
+		}
+	}
+	return log, r, errors.Join(err, wrong)
+}
+
 func (b *builder) state() (state.Store, error) {
 	s, err := b.drivers.States[b.env.Config.State.Type](b.env, b.env.Config.State)
 	if err == nil {
@@ -198,10 +229,8 @@ func (b *builder) state() (state.Store, error) {
 func (b *builder) cache(log *audit.Log) (*cache.Cache, error) {
 	c, err := cache.New(cache.Config{
 		Entries: b.env.Config.Cache.Entries, Bytes: int64(b.env.Config.Cache.Bytes),
-		RefreshInline: b.options.Freezes,
-
-		Tag:  func(s *secret.Secret) [16]byte { return log.SecretMAC(s) },
-		Wall: b.options.Wall, Mono: b.options.Mono, Logger: b.options.Logger,
+		Tag:           func(s *secret.Secret) [16]byte { return log.SecretMAC(s) },
+		RefreshInline: b.options.Freezes, Wall: b.options.Wall, Mono: b.options.Mono, Logger: b.options.Logger,
 	})
 	if err == nil {
 		b.closing(c.Close)

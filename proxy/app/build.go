@@ -172,12 +172,8 @@ func (b *builder) policy(ctx context.Context) (*wasm.Chain, error) {
 		}
 		modules[i] = wasm.Module{Wasm: code, Data: p.Data}
 	}
-	native, err := policies.Native()
-	if err != nil {
-		return nil, err
-	}
 	return wasm.New(ctx, wasm.Config{
-		Modules: modules, Isolation: wasm.Isolation(c.Isolation), Native: native, Logger: b.env.Logger,
+		Modules: modules, Isolation: wasm.Isolation(c.Isolation), Native: policies.Native{}, Logger: b.env.Logger,
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
@@ -23,20 +24,29 @@ func (r *ruling) discard(ctx context.Context, a *App) error {
 	return errors.Join(r.policy.Close(context.WithoutCancel(ctx)), r.issuers.closeBut(a.issuers))
 }
 
-// ruling reads keys and policies and compiles them. On error nothing is left open.
+// ruling reads keys, and beside that reads and loads the policies: both take milliseconds, and a start waits for them. On
+// error nothing is left open.
 func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 	c := b.env.Config
-	hooks, err := b.hooks()
-	if err != nil {
+	var (
+		policy *wasm.Chain
+		failed error
+		loaded sync.WaitGroup
+	)
+	loaded.Go(func() { policy, failed = b.policy(ctx) })
+	hooks, id, err := b.callers()
+	loaded.Wait()
+	switch {
+	case err != nil && failed == nil:
+		failed = policy.Close(context.WithoutCancel(ctx))
+	case failed != nil:
+		failed = fmt.Errorf("policy: %w", failed)
+		if err == nil {
+			failed = errors.Join(failed, id.issuers.closeBut(b.app.issuers))
+		}
+	}
+	if err = errors.Join(err, failed); err != nil {
 		return nil, err
-	}
-	id, err := b.identity()
-	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
-	}
-	policy, err := b.policy(ctx)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("policy: %w", err), id.issuers.closeBut(b.app.issuers))
 	}
 	return &ruling{
 		rules: proxy.Rules{
@@ -48,6 +58,19 @@ func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 		},
 		policy: policy, keys: id.keys, issuers: id.issuers,
 	}, nil
+}
+
+// callers reads what tells who asks.
+func (b *builder) callers() (*identity.Hooks, *identified, error) {
+	hooks, err := b.hooks()
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := b.identity()
+	if err != nil {
+		return nil, nil, fmt.Errorf("identity: %w", err)
+	}
+	return hooks, id, nil
 }
 
 // publicKeys is the key set as others see it now: without keys that have ended.

@@ -57,6 +57,9 @@ func (l *Log) joinLocked(urgent bool) (b *batch, leads bool, err error) {
 	case l.failed:
 		l.failed, l.reopenAt = false, time.Now().Add(reopenEvery)
 		b.reopen = true
+		if l.shared {
+			l.instance = l.newID()
+		}
 		l.addBirthLocked(b, l.acked, false)
 	case l.full && !urgent: // a seal belongs to the file that it ends
 		l.full = false
@@ -83,7 +86,7 @@ func (l *Log) openBatchLocked() *batch {
 
 // addLocked encodes and chains one record that the log does not sign.
 func (l *Log) addLocked(b *batch, r *Record, c Chain) {
-	c.Region, c.Instance, c.Seq, c.Prev = l.cfg.Region, l.cfg.Instance, l.head.Seq+1, l.head.Hash
+	c.Region, c.Instance, c.Seq, c.Prev = l.cfg.Region, l.instance, l.head.Seq+1, l.head.Hash
 	if r.Time.IsZero() || r.Kind == "" {
 		given := *r
 		r = &given
@@ -102,7 +105,7 @@ func (l *Log) addLocked(b *batch, r *Record, c Chain) {
 
 // addSignedLocked encodes, signs and chains a birth, checkpoint or seal.
 func (l *Log) addSignedLocked(b *batch, k Kind, c Chain) {
-	c.Region, c.Instance, c.Seq, c.Prev = l.cfg.Region, l.cfg.Instance, l.head.Seq+1, l.head.Hash
+	c.Region, c.Instance, c.Seq, c.Prev = l.cfg.Region, l.instance, l.head.Seq+1, l.head.Hash
 	start := len(b.buf)
 	b.buf = appendBody(b.buf, &Record{ID: l.newID(), Time: l.cfg.Wall(), Kind: k}, &c)
 	b.buf = appendKeyID(b.buf, l.keyID)
@@ -115,8 +118,8 @@ func (l *Log) addSignedLocked(b *batch, k Kind, c Chain) {
 // addBirthLocked begins a new place, after the record at from: the last that was acknowledged, or where the place is new
 // because the old one is full the last that was encoded. That one may still be on its way: if it fails, b fails with it.
 func (l *Log) addBirthLocked(b *batch, from Position, rotated bool) {
-	l.head = Position{Instance: l.cfg.Instance, Hash: from.Hash}
-	if from.Instance == l.cfg.Instance {
+	l.head = Position{Instance: l.instance, Hash: from.Hash}
+	if from.Instance == l.instance {
 		l.head.Seq = from.Seq
 	}
 	c := Chain{Continues: Place{from.Instance, from.Seq}, Rotated: rotated}
@@ -132,9 +135,10 @@ func (l *Log) endLineLocked(b *batch, start int, c *Chain) {
 	b.last = l.head
 }
 
-// awaitAndUnlock returns once b is settled, or ctx is done. Whoever leads writes b itself.
+// awaitAndUnlock returns once b is settled, or ctx is done. Whoever leads writes b itself, or where the answer comes from
+// elsewhere has it written.
 func (l *Log) awaitAndUnlock(ctx context.Context, b *batch, leads bool) error {
-	if leads {
+	if leads && !l.shared {
 		l.mu.Unlock()
 		return l.lead(b)
 	}
@@ -142,6 +146,9 @@ func (l *Log) awaitAndUnlock(ctx context.Context, b *batch, leads bool) error {
 		b.done = make(chan struct{})
 	}
 	done := b.done
+	if leads {
+		l.leading.Go(func() { _ = l.lead(b) })
+	}
 	l.mu.Unlock()
 	select {
 	case <-done:

@@ -39,3 +39,9 @@ func Kept(l *Log) (n int) {
 	}
 	return n
 }
+
+// ValidID reports whether s is a ULID.
+func ValidID(s string) bool { return validID(s) }
+
+// IDTime is the time in a ULID.
+func IDTime(id string) time.Time { return idTime(id) }

@@ -8,8 +8,6 @@ import (
 	"sort"
 	"strings"
 	"time"
-
-	"github.com/oklog/ulid/v2"
 )
 
 const (
@@ -81,8 +79,8 @@ func asideName(path string, now time.Time) (string, error) {
 	dir, stem, ext := split(path)
 	if len(older) > 0 {
 		last, _ := asideID(filepath.Base(older[len(older)-1]), stem, ext)
-		if id, err := ulid.ParseStrict(last); err == nil && now.UnixMilli() <= int64(id.Time()) {
-			now = ulid.Time(id.Time() + 1)
+		if at := idTime(last); now.UnixMilli() <= at.UnixMilli() {
+			now = at.Add(time.Millisecond)
 		}
 	}
 	return filepath.Join(dir, stem+"-"+NewID(now)+ext), nil

@@ -2,18 +2,31 @@ package audit
 
 import (
 	"crypto/rand"
+	"encoding/binary"
+	"strings"
 	"time"
+)
 
-	"github.com/oklog/ulid/v2"
+// crockford is the digits of ULIDs, Crockford's base 32, and ulidTime the number of those that are milliseconds.
+const (
+	crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	ulidTime  = 10
+	maxMillis = 1<<48 - 1
 )
 
 // NewID makes the ULID of a decision: 48 bits of milliseconds and 80 bits from crypto/rand, so that nobody can guess the
 // id of another's decision or approval.
 func NewID(now time.Time) string {
-	var id ulid.ULID
-	_ = id.SetTime(uint64(min(max(now.UnixMilli(), 0), int64(ulid.MaxTime())))) // in range by construction
-	_, _ = rand.Read(id[6:])                                                    // never fails
-	return id.String()
+	var random [10]byte
+	_, _ = rand.Read(random[:]) // never fails
+	high := uint64(min(max(now.UnixMilli(), 0), maxMillis))<<16 | uint64(binary.BigEndian.Uint16(random[:]))
+	low := binary.BigEndian.Uint64(random[2:])
+	var id [maxULID]byte
+	for i := maxULID - 1; i >= 0; i-- {
+		id[i] = crockford[low&31]
+		high, low = high>>5, high<<59|low>>5
+	}
+	return string(id[:])
 }
 
 // validID reports whether s is a ULID: 26 digits of Crockford's base 32, at most 128 bits.
@@ -28,4 +41,13 @@ func validID(s string) bool {
 		}
 	}
 	return true
+}
+
+// idTime is the time in a valid ULID.
+func idTime(id string) time.Time {
+	var ms int64
+	for i := range ulidTime {
+		ms = ms<<5 | int64(strings.IndexByte(crockford, id[i]))
+	}
+	return time.UnixMilli(ms)
 }

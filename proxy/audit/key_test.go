@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,34 @@ func TestKeysRefused(t *testing.T) {
 		}
 		if _, err := audit.ParsePublicKey(text); !errors.Is(err, audit.ErrInvalidKey) {
 			t.Errorf("%s: ParsePublicKey = %v, want ErrInvalidKey", name, err)
+		}
+	}
+}
+
+// The time of the ULID specification's own example, and the bounds of what 48 bits hold.
+func TestTimeOfID(t *testing.T) {
+	for ms, want := range map[int64]string{1469918176385: "01ARYZ6S41", 0: "0000000000", 1<<48 - 1: "7ZZZZZZZZZ"} {
+		id := audit.NewID(time.UnixMilli(ms))
+		if !audit.ValidID(id) || !strings.HasPrefix(id, want) || !audit.IDTime(id).Equal(time.UnixMilli(ms)) {
+			t.Errorf("%d ms: got %s of %v, want %s…", ms, id, audit.IDTime(id), want)
+		}
+	}
+}
+
+// Each of the 80 random bits is sometimes set and sometimes not.
+func TestIDIsRandom(t *testing.T) {
+	const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	var ones, zeros [16]int
+	for range 200 {
+		for i, c := range audit.NewID(time.UnixMilli(0))[10:] {
+			v := strings.IndexRune(digits, c)
+			ones[i] |= v
+			zeros[i] |= v ^ 31
+		}
+	}
+	for i := range ones {
+		if ones[i] != 31 || zeros[i] != 31 {
+			t.Errorf("digit %d never had the bits %05b set, or %05b clear", i, ones[i]^31, zeros[i]^31)
 		}
 	}
 }

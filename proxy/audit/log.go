@@ -30,7 +30,8 @@ type Config struct {
 	Key  ed25519.PrivateKey // required: signs checkpoints, and value MACs are derived from it
 
 	// Region of the records; may be empty. Instance names this run of this node in them; default a new ULID. Both are
-	// at most 128 of A-Z a-z 0-9 . _ : / $ [ ] -. A name that is used again continues its own sequence.
+	// at most 128 of A-Z a-z 0-9 . _ : / $ [ ] -. A name that is used again continues its own sequence, and must be new
+	// for a sink that cannot read back.
 	Region, Instance string
 
 	ShowKey bool // birth records hold the public half of Key: for a key that nobody has but this process
@@ -100,10 +101,13 @@ type Log struct {
 	cfg    Config
 	keyID  string
 	macKey []byte
+	shared bool // Tail.Shared
 
-	turn chan struct{} // holds one token, taken by whoever talks to the sink, never while holding mu
+	leading sync.WaitGroup // batches that are written where their leader does not wait
+	turn    chan struct{}  // holds one token, taken by whoever talks to the sink, never while holding mu
 
 	mu       sync.Mutex
+	instance string
 	head     Position  // of the record encoded last
 	acked    Position  // of the record acknowledged last
 	pending  *batch    // takes records; nil if none wait
@@ -128,7 +132,8 @@ type Log struct {
 }
 
 // New opens the sink and writes the birth record, and a torn record if the sink found an incomplete line. It returns once
-// they are acknowledged. The errors are those of the sink.
+// they are acknowledged, or at once where the sink's answers come from elsewhere (Tail.Shared): records wait for theirs
+// behind the birth. The errors are those of the sink.
 func New(cfg Config) (*Log, error) {
 	cfg.setDefaults()
 	if err := cfg.check(); err != nil {
@@ -143,7 +148,7 @@ func New(cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
 	l := &Log{
-		cfg: cfg, keyID: KeyID(cfg.Key.Public().(ed25519.PublicKey)), macKey: mac, acked: tail.Last,
+		cfg: cfg, keyID: KeyID(cfg.Key.Public().(ed25519.PublicKey)), macKey: mac, acked: tail.Last, shared: tail.Shared, instance: cfg.Instance,
 		refusals:     refusals{sources: make(map[string]*window), wake: make(chan struct{}, 1)},
 		stopCounting: make(chan struct{}), counted: make(chan struct{}),
 		turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
@@ -155,7 +160,9 @@ func New(cfg Config) (*Log, error) {
 		l.addLocked(b, &Record{ID: l.newID(), Time: cfg.Wall(), Kind: Torn}, Chain{TornBytes: tail.Torn})
 	}
 	l.mu.Unlock()
-	if err := l.lead(b); err != nil {
+	if l.shared {
+		l.leading.Go(func() { _ = l.lead(b) })
+	} else if err := l.lead(b); err != nil {
 		_ = cfg.Sink.Close()
 		return nil, err
 	}
@@ -167,7 +174,7 @@ func New(cfg Config) (*Log, error) {
 // Append writes one record of kind access, intent or outcome and returns nil only once the sink has
 // acknowledged it. r.ID is required, Pair for an outcome; a zero Time means now, an empty Kind access. Once ctx is done
 // it stops waiting, with ErrUnavailable, but the record stays: an outcome is best appended with a context that is not the
-// request's. A caller whose turn it is to write to the sink waits for the sink whatever ctx says. While 8 MiB wait for the
+// request's. A caller whose turn it is to write to a sink of this machine waits for it whatever ctx says. While 8 MiB wait for the
 // sink, only outcomes are taken, and everything else is ErrUnavailable. r is only read.
 func (l *Log) Append(ctx context.Context, r *Record) error {
 	if err := checkRecord(r); err != nil {
@@ -239,6 +246,7 @@ func (l *Log) close() error {
 
 	close(l.stop)
 	<-l.stopped
+	l.leading.Wait()
 	if err := l.cfg.Sink.Close(); err != nil {
 		return errors.Join(countErr, sealErr, fmt.Errorf("closing the audit log: %w", err))
 	}

@@ -45,6 +45,11 @@ type Report struct {
 	Failures  int    // times that the sink failed and the instance went on in a new file
 	Abandoned uint64 // lines of failed writes: stored, never acknowledged, and no signature covers them
 
+	// Of VerifyCollected alone.
+	Instances int
+	Repeated  uint64 // lines that are there once more
+	Foreign   uint64 // lines that are no records
+
 	OpenIntents     []OpenIntent // intents without outcome, in order
 	MoreOpenIntents uint64       // those beyond MaxOpenIntents at one time, which were not followed
 

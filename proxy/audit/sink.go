@@ -14,7 +14,8 @@ type Sink interface {
 	Write(batch []byte) error
 	// Reopen leaves the place of the failed Write, or the one that is full, as it is, for Verify to read, and begins a new
 	// one with batch, whose first line is a birth record. It never writes to what failed. It returns nil once batch is
-	// acknowledged; after an error it is called again later with another batch.
+	// acknowledged; after an error it is called again later with another batch. Where the place is shared (Tail.Shared) it
+	// goes on there.
 	Reopen(batch []byte) error
 	// Full reports whether the log should go on in a new place, and can as far as the sink knows: a place that is more than
 	// full but can be written is better than none. It is asked after each batch that was acknowledged; Reopen then comes
@@ -28,6 +29,12 @@ type Sink interface {
 type Tail struct {
 	Last Position // zero where there is no record, or the sink cannot read back
 	Torn uint64   // bytes of an incomplete last line that Open took away and kept elsewhere
+
+	// Shared: the lines go to where those of other instances are, and nothing sets apart what a failed write stored and what
+	// came after it. Reopen goes on there, and the log goes on as another instance, so that no sequence number of one
+	// instance ever stands for two records. The sink's answers come from elsewhere, too: New does not wait for the first,
+	// and nobody waits for one when his context has ended.
+	Shared bool
 }
 
 // ErrNotLog is wrapped by Sink.Open where the place holds something that is not an audit log. The operator must name

@@ -33,7 +33,7 @@ type StdoutSink struct {
 	cfg  StdoutConfig
 	out  *os.File
 	buf  []byte       // belongs to the goroutine that writes while put is not nil
-	put  chan written // takes the end of a write that was given up
+	put  chan written // takes the end of a write that was given up; nil where there is none
 	torn bool         // the last line is incomplete
 }
 
@@ -51,14 +51,14 @@ func NewStdoutSink(cfg StdoutConfig) *StdoutSink {
 	return &StdoutSink{cfg: cfg}
 }
 
-// Open takes a descriptor. The tail is zero: what was written before cannot be read.
+// Open takes a descriptor. What was written before cannot be read.
 func (s *StdoutSink) Open() (Tail, error) {
 	out, err := duplicate(s.cfg.Out)
 	if err != nil {
 		return Tail{}, fmt.Errorf("standard output: %w", err)
 	}
 	s.out = out
-	return Tail{}, nil
+	return Tail{Shared: true}, nil
 }
 
 // Write implements Sink.

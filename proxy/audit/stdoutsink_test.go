@@ -26,8 +26,8 @@ func TestStdoutSinkConforms(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = file.Close() })
 		return audittest.Harness{
-			OnePlace: true,
-			Sink:     func(*testing.T) audit.Sink { return audit.NewStdoutSink(audit.StdoutConfig{Out: file}) },
+			Shared: true,
+			Sink:   func(*testing.T) audit.Sink { return audit.NewStdoutSink(audit.StdoutConfig{Out: file}) },
 			Sources: func(t *testing.T) []audit.Source {
 				text, err := os.ReadFile(file.Name())
 				if err != nil {
@@ -138,8 +138,12 @@ func TestStdoutThatNobodyReads(t *testing.T) {
 // broken runs in the child: the test has closed the other end of its standard output.
 func broken() int {
 	l, err := audit.New(audit.Config{Sink: audit.NewStdoutSink(audit.StdoutConfig{}), Key: audittest.Key()})
-	if l != nil || !errors.Is(err, audit.ErrUnavailable) || !errors.Is(err, syscall.EPIPE) {
+	if err != nil {
 		return 9
+	}
+	err = l.Append(context.Background(), audittest.Access())
+	if !errors.Is(err, audit.ErrUnavailable) || !errors.Is(err, syscall.EPIPE) {
+		return 10
 	}
 	return 0
 }

@@ -1,10 +1,12 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,8 +39,8 @@ func (u *counting) Read(context.Context, string, secret.Version) (*secret.Secret
 
 func (u *counting) Close() error { return nil }
 
-// overCounting is a server on u, and a function that sends a GET of its AWS dialect with a token for everything.
-func overCounting(t *testing.T, u *counting) (*proxytest.Server, func(uri string) (*http.Response, string)) {
+// awsOver is a server on u, and a function that sends a GET of its AWS dialect with a token for everything.
+func awsOver(t *testing.T, u secret.Upstream) (*proxytest.Server, func(uri string) (*http.Response, string)) {
 	t.Helper()
 	s := proxytest.NewServer(t, proxytest.Options{Drivers: func(d app.Drivers) app.Drivers {
 		d.Upstreams["embedded"] = func(app.Env, config.Upstream) (secret.Upstream, error) { return u, nil }
@@ -69,7 +71,7 @@ func overCounting(t *testing.T, u *counting) (*proxytest.Server, func(uri string
 // refreshNow goes past the cache, fills it where it succeeds, and where it fails is an error that leaves the cache alone.
 func TestRefreshNow(t *testing.T) {
 	u := &counting{}
-	_, get := overCounting(t, u)
+	_, get := awsOver(t, u)
 	want := func(uri string, status int, part string) {
 		t.Helper()
 		if resp, body := get(uri); resp.StatusCode != status || !strings.Contains(body, part) {
@@ -98,9 +100,95 @@ func TestRefreshNow(t *testing.T) {
 	}
 }
 
+// Every request of the dialect gives its place back, be it that something panics; while all are taken, only /ping answers.
+func TestAWSPlacesInFlight(t *testing.T) {
+	s := proxytest.NewServer(t, proxytest.Options{Document: proxytest.Document + "limits: {max_in_flight: 1}\n"})
+	target := s.AWSTarget()
+	token := target.Token(t, map[string]string{"scope": "read:**"})
+	a, err := httpapi.NewAWS(httpapi.AWSConfig{Proxy: s.App.Proxy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(w http.ResponseWriter, uri string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+uri, http.NoBody)
+		r.Header.Set("X-Aws-Parameters-Secrets-Token", token)
+		a.ServeHTTP(w, r)
+	}
+	const absent = "/secretsmanager/get?secretId=web/production/ABSENT"
+	want := func(uri string, status int, part string) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		if ask(w, uri); w.Code != status || !strings.Contains(w.Body.String(), part) || w.Header().Get("Cache-Control") != "private, no-store" {
+			t.Errorf("%s: got %d %s, want %d with %s", uri, w.Code, w.Body, status, part)
+		}
+	}
+	panicking := &brittle{ResponseRecorder: httptest.NewRecorder()}
+	if ask(panicking, absent); panicking.Code != 500 || strings.TrimSpace(panicking.Body.String()) != `{"__type":"InternalFailure"}` {
+		t.Errorf("after a panic: got %d %s", panicking.Code, panicking.Body)
+	}
+	for _, uri := range []string{absent, "/secretsmanager/get", "/v1/a//b", absent} {
+		want(uri, 400, "")
+	}
+	if err := s.App.Proxy.Enter(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	want(absent, 503, `{"__type":"ServiceUnavailable","message":"`)
+	want("/ping", 200, "healthy")
+	s.App.Proxy.Leave()
+	want(absent, 400, `{"__type":"ResourceNotFoundException"`)
+}
+
+// brittle panics when it is first written to.
+type brittle struct {
+	*httptest.ResponseRecorder
+	panicked bool
+}
+
+func (b *brittle) WriteHeader(status int) {
+	if !b.panicked {
+		b.panicked = true
+		panic("a defect")
+	}
+	b.ResponseRecorder.WriteHeader(status)
+}
+
+// fixed is an upstream of one secret.
+type fixed struct{ secret.Secret }
+
+func (f *fixed) Read(context.Context, string, secret.Version) (*secret.Secret, error) {
+	s := f.Secret
+	s.Value = s.Value.Clone()
+	return &s, nil
+}
+
+func (*fixed) Close() error { return nil }
+
+// A large answer holds memory that all of them share, and gives it back.
+func TestAWSAnswersAreGivenBack(t *testing.T) {
+	_, get := awsOver(t, &fixed{secret.Secret{Value: secret.NewValue(bytes.Repeat([]byte("a"), secret.MaxValueBytes)), Version: "1", CreatedAt: time.Unix(1, 0)}})
+	for n := range 100 {
+		if resp, body := get("/secretsmanager/get?secretId=web/production/KEY"); resp.StatusCode != 200 {
+			t.Fatalf("after %d: got %d %s", n, resp.StatusCode, body)
+		}
+	}
+}
+
+// What the upstream does not tell is left out.
+func TestAWSSecretsOfFewFacts(t *testing.T) {
+	for version, want := range map[secret.Version]string{"7": `,"Version":7}`, "0": `"v"}`, "v7": `"v"}`} {
+		_, get := awsOver(t, &fixed{secret.Secret{Value: secret.NewValue([]byte("v")), Version: version}})
+		if _, body := get("/systemsmanager/parameters/get?name=/web/production/KEY"); !strings.Contains(body, want) || strings.Contains(body, "Date") {
+			t.Errorf("version %s: got %s, want %s", version, body, want)
+		}
+		if _, body := get("/secretsmanager/get?secretId=web/production/KEY"); !strings.HasSuffix(body, `"VersionStages":["AWSCURRENT"]}`) {
+			t.Errorf("version %s: got %s", version, body)
+		}
+	}
+}
+
 // A read through the dialect leaves the same record as any other, under its own surface; so does a refusal.
 func TestAWSRecords(t *testing.T) {
-	s, get := overCounting(t, &counting{})
+	s, get := awsOver(t, &counting{})
 	for _, uri := range []string{"/secretsmanager/get?secretId=web/production/KEY", "/secretsmanager/get?secretId=web/production/MASTER_KEY"} {
 		resp, body := get(uri)
 		log, err := os.ReadFile(filepath.Join(s.Dir, "audit", "audit.jsonl"))
@@ -132,7 +220,7 @@ func TestAWSErrors(t *testing.T) {
 	} {
 		u := &counting{}
 		u.fails.Store(&row.err)
-		_, get := overCounting(t, u)
+		_, get := awsOver(t, u)
 		resp, body := get("/secretsmanager/get?secretId=web/production/KEY")
 		if got := strconv.Itoa(resp.StatusCode); got != row.status || strings.TrimSpace(body) != row.body {
 			t.Errorf("%v: got %s %s, want %s %s", row.err, got, body, row.status, row.body)

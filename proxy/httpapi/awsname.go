@@ -115,6 +115,9 @@ func cutARN(s, service, kind string) (partition, rest string, ok bool, err error
 	if !strings.HasPrefix(s, "arn:") {
 		return "", "", false, nil
 	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }) {
+		return "", "", false, fail(api.InvalidPath, "an ARN holds no such character") // answers repeat it
+	}
 	part := strings.SplitN(s, ":", 6)
 	if len(part) == 6 && part[2] == service {
 		rest, ok = strings.CutPrefix(part[5], kind)

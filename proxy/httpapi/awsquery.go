@@ -21,7 +21,7 @@ func awsQuery(r *http.Request, names ...string) (awsParameters, error) {
 	var p awsParameters
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
 		name, _, _ := strings.Cut(pair, "=")
-		if name, err := url.QueryUnescape(name); err == nil {
+		if name, err := url.QueryUnescape(name); err == nil && pair != "" {
 			p.order = append(p.order, name)
 		}
 	}

@@ -24,7 +24,7 @@ func (n *Native) call(r *http.Request) (proxy.Call, error) {
 func callOf(r *http.Request, token, surface, source string) proxy.Call {
 	return proxy.Call{
 		Token: token, Surface: surface, SourceIP: source, UserAgent: r.UserAgent(),
-		RequestID: first(r.Header["X-Request-Id"]), TraceID: traceID(first(r.Header["Traceparent"])),
+		RequestID: first(r.Header["X-Request-Id"]), TraceID: traceID(first(r.Header["Traceparent"])), IAM: proxy.IAMOf(r.Context()),
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"regexp"
 	"strings"
 	"time"
 
@@ -29,15 +28,12 @@ const (
 	base62        = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	randomChars   = 30 // of base62: 178 bits
 	checkChars    = 6  // of base62: 32 bits
+
+	maxEnvironment = 32
 )
 
 // ErrEnvironment: the name of an environment cannot stand in a project token.
 var ErrEnvironment = errors.New("an environment is 1 to 32 characters of a-z, 0-9 and -, and does not begin with -")
-
-var (
-	environments  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
-	projectTokens = regexp.MustCompile(`^` + strings.Trim(ProjectTokenPattern, `\b`) + `$`)
-)
 
 // ProjectToken is what a project token permits: everything but the token itself, of which only the digest is kept.
 type ProjectToken struct {
@@ -52,7 +48,17 @@ type ProjectToken struct {
 }
 
 // IsEnvironment reports whether a project token can be made for it.
-func IsEnvironment(name string) bool { return environments.MatchString(name) }
+func IsEnvironment(name string) bool {
+	if name == "" || len(name) > maxEnvironment || name[0] == '-' {
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // IsProjectToken reports whether a token says that it is one. It may be malformed.
 func IsProjectToken(token string) bool { return strings.HasPrefix(token, projectPrefix) }
@@ -95,11 +101,27 @@ func checksum(s string) string {
 
 // CheckProjectToken reports whether the token is well formed, by itself: its shape and its checksum.
 func CheckProjectToken(token string) bool {
-	if len(token) > 128 || !projectTokens.MatchString(token) {
+	if !shapedAsProjectToken(token) {
 		return false
 	}
 	at := len(token) - checkChars
 	return subtle.ConstantTimeCompare([]byte(checksum(token[:at])), []byte(token[at:])) == 1
+}
+
+// shapedAsProjectToken reports whether ProjectTokenPattern describes the whole text. It is written out because a function
+// would link the package regexp, and compile expressions at its start, for this alone.
+func shapedAsProjectToken(token string) bool {
+	rest, prefixed := strings.CutPrefix(token, projectPrefix)
+	environment, random, separated := strings.Cut(rest, "_")
+	if !prefixed || !separated || !IsEnvironment(environment) || len(random) != randomChars+checkChars {
+		return false
+	}
+	for i := range len(random) {
+		if strings.IndexByte(base62, random[i]) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // ProjectTokenDigest is under what a project token is looked up. Errors wrap ErrInvalid: it is not well formed.

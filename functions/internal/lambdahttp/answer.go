@@ -12,8 +12,12 @@ import (
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
 )
 
-// maxAnswerBytes is what Lambda takes of an answer, less room for the headers.
-const maxAnswerBytes = 6<<20 - 64<<10
+// What is taken of an answer, less room for the headers: by Lambda, and by a load balancer, which tells its caller no more
+// than 502 of what is larger.
+const (
+	maxAnswerBytes   = 6<<20 - 64<<10
+	maxBalancerBytes = 1_000_000 - 64<<10
+)
 
 // form is how a source wants its answers.
 type form int
@@ -70,9 +74,13 @@ func (w *answer) refuse(status int, code, message string) {
 
 // encode writes w as this source takes it.
 func (m *message) encode(w *answer) []byte {
-	asText := utf8.Valid(w.body) && escapedLen(w.body) <= maxAnswerBytes
-	if !asText && base64.StdEncoding.EncodedLen(len(w.body)) > maxAnswerBytes {
-		w.refuse(http.StatusRequestEntityTooLarge, "too_large", "the answer is larger than Lambda can return; ask for less")
+	most := maxAnswerBytes
+	if m.form != formGateway {
+		most = maxBalancerBytes
+	}
+	asText := utf8.Valid(w.body) && escapedLen(w.body) <= most
+	if !asText && base64.StdEncoding.EncodedLen(len(w.body)) > most {
+		w.refuse(http.StatusRequestEntityTooLarge, "too_large", "the answer is larger than can be returned this way; ask for less")
 		asText = true
 	}
 	b := append(make([]byte, 0, 1024+escapedLen(w.body)), `{"statusCode":`...)

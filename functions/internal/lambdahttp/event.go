@@ -66,8 +66,8 @@ func (e event) gateway() *message {
 	if cookies := e.texts("cookies"); len(cookies) > 0 {
 		m.header["Cookie"] = []string{strings.Join(cookies, "; ")}
 	}
-	// They combine what came in several headers of one name: a token and a media type hold no comma.
-	if all := m.header["Authorization"]; len(all) == 1 && strings.Contains(all[0], ",") {
+	// They combine what came in several headers of one name. A token holds no comma, but a signature of AWS does.
+	if all := m.header["Authorization"]; len(all) == 1 && !isSignature(all[0]) {
 		m.header["Authorization"] = strings.Split(all[0], ",")
 	}
 	e.body(m)

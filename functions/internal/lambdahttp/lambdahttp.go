@@ -35,13 +35,20 @@ type Change struct {
 	Objects []string // names that the object may have there
 }
 
-// Config is what a Handler is made of. All of it is required.
+// Caller is who AWS says has called a Function URL of AuthType AWS_IAM: what the event has in
+// requestContext.authorizer.iam.
+type Caller = struct{ Account, ARN, UserID, AccessKey string }
+
+// Config is what a Handler is made of. All of it is required but CalledBy.
 type Config struct {
 	API http.Handler
 	// Changed invalidates what is cached of the objects, and returns how many places that are.
 	Changed func(context.Context, Change) (int, error)
 	// Ready says why a request could not be served now, nil if it could.
 	Ready func() error
+	// CalledBy puts into the context of a request who AWS says has called. Nil: that member of events is not looked at, since
+	// whoever may invoke the function directly writes it.
+	CalledBy func(context.Context, Caller) context.Context
 }
 
 // Handler is a handler of aws-lambda-go. It is safe for concurrent use.
@@ -71,7 +78,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	case e.has("requestContext", "elb"):
 		return h.serve(ctx, e.balancer())
 	case e.text("version") == "2.0" && e.has("requestContext", "http"):
-		return h.serve(ctx, e.gateway())
+		m := e.gateway()
+		return h.serve(h.called(ctx, e, m), m)
 	case e.has("detail-type") && e.has("source"):
 		return h.signal(ctx, e)
 	}

@@ -1,13 +1,16 @@
 package lambdahttp_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +129,50 @@ func TestLoadBalancerWithMultiValueHeaders(t *testing.T) {
 	want(t, answer, `{"statusCode":201,"statusDescription":"201 Created","multiValueHeaders":{"Set-Cookie":["a=1","b=2"]},"body":"","isBase64Encoded":false}`)
 }
 
+// What members are missing, null or doubled, and where a path begins.
+func TestShapes(t *testing.T) {
+	url := func(path, stage string) string {
+		return `"version":"2.0","rawPath":"` + path + `","requestContext":{"apiId":"abc","domainName":"abc.lambda-url.eu-west-1.on.aws","stage":"` + stage + `","http":{"method":"GET"}}`
+	}
+	api := func(path, stage string) string {
+		return `"version":"2.0","rawPath":"` + path + `","requestContext":{"apiId":"abc","domainName":"abc.execute-api.eu-west-1.amazonaws.com","stage":"` + stage + `","http":{"method":"GET"}}`
+	}
+	const balancer = `"requestContext":{"elb":{}},"httpMethod":"GET","path":"/a"`
+	for event, want := range map[string]seen{
+		url("/a%2Fb", "$default") + `,"headers":null,"cookies":null,"body":null,"queryStringParameters":null`: {Path: "/a/b", RawPath: "/a%2Fb"},
+		url("", "$default"):            {Path: "/"},
+		url("/prod/a", "prod"):         {Path: "/prod/a"}, // a Function URL has no stages
+		api("/a%2Fb", "$default"):      {Path: "/a%2Fb"},
+		api("/a", ""):                  {Path: "/a"},
+		api("/$default/a", "$default"): {Path: "/$default/a"},
+		api("/prod", "prod"):           {Path: "/"},
+		api("/prod/", "prod"):          {Path: "/"},
+		api("/prod/prod/a", "prod"):    {Path: "/prod/a"},
+		api("/production/a", "prod"):   {Path: "/production/a"},
+		// A domain of the account's own may be called anything.
+		`"version":"2.0","rawPath":"/a%2Fb","requestContext":{"apiId":"abc","domainName":"my.lambda-url.example.com","stage":"$default","http":{"method":"GET"}}`:                     {Path: "/a%2Fb"},
+		url("/", "$default") + `,"headers":{"x-a":"1","X-A":"2","forwarded":"for=1.2.3.4","X-Forwarded-For":"1.2.3.4","transfer-encoding":"chunked","connection":"close","host":"h"}`: {Path: "/", Host: "h", Headers: http.Header{"X-A": {"1", "2"}}},
+		balancer + `,"headers":{"a":"1"},"multiValueHeaders":null,"queryStringParameters":{"a":"%2B","b":""},"multiValueQueryStringParameters":null`:                                  {Path: "/a", Query: "a=%2B&b=", Headers: http.Header{"A": {"1"}}},
+		balancer + `,"multiValueHeaders":{"a":["1","2"],"b":null},"multiValueQueryStringParameters":{"q":["1","2"],"r":[]}`:                                                           {Path: "/a", Query: "q=1&q=2", Headers: http.Header{"A": {"1", "2"}, "B": nil}},
+	} {
+		t.Run(event, func(t *testing.T) {
+			c := unused(t)
+			c.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got := seen{Path: r.URL.Path, RawPath: r.URL.RawPath, Query: r.URL.RawQuery, Host: r.Host, Headers: r.Header}
+				if want.Headers == nil {
+					want.Headers = http.Header{}
+				}
+				if !reflect.DeepEqual(got, want) || r.Method != "GET" || r.ContentLength != 0 || r.ProtoMajor != 1 {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+			})
+			if _, err := invoke(t, c, []byte("{"+event+"}")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func want(t *testing.T, got map[string]any, text string) {
 	t.Helper()
 	var w map[string]any
@@ -144,6 +191,7 @@ func TestSignals(t *testing.T) {
 		file, source, kind string
 		objects            []string
 	}{
+		{"secretsmanager-label", "aws.secretsmanager", "secretsmanager", []string{"apps/web/DB", arn + "-a1b2c3", "apps/web/DB-a1b2c3", arn}},
 		{"secretsmanager-put", "aws.secretsmanager", "secretsmanager", []string{"apps/web/DB", arn + "-a1b2c3", "apps/web/DB-a1b2c3", arn}},
 		{"secretsmanager-rotation", "aws.secretsmanager", "secretsmanager", []string{arn + "-a1b2c3", "apps/web/DB-a1b2c3", "apps/web/DB", arn}},
 		{"secretsmanager-started", "", "", nil},
@@ -169,6 +217,38 @@ func TestSignals(t *testing.T) {
 			}
 		})
 	}
+	for _, row := range []struct {
+		event   string
+		objects []string
+	}{
+		{`"CreateSecret","requestParameters":{"name":"a"},"responseElements":null`, []string{"a"}},
+		{`"CreateSecret","requestParameters":null,"responseElements":{"ARN":"` + arn + `-a1b2c3"}`, []string{arn + "-a1b2c3", "apps/web/DB-a1b2c3", "apps/web/DB", arn}},
+		{`"DeleteResourcePolicy","responseElements":{"name":"a"}`, []string{"a"}},
+		{`"DeleteSecret","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"PutResourcePolicy","responseElements":{"aRN":"` + arn + `-a1b2c3","name":"apps/web/DB"}`, []string{arn + "-a1b2c3", "apps/web/DB-a1b2c3", "apps/web/DB", arn}},
+		{`"PutSecretValue","requestParameters":{"secretId":"a-bcdefg"}`, []string{"a-bcdefg"}}, // a name, and no ARN
+		{`"PutSecretValue","requestParameters":{"secretId":"a:secret:bcdefghij"}`, []string{"a:secret:bcdefghij", "bcdefghij"}},
+		{`"PutSecretValue","requestParameters":{"secretId":"a"},"errorCode":"AccessDenied"`, nil},
+		{`"PutSecretValue","requestParameters":{"secretId":"a"},"errorCode":null`, []string{"a"}},
+		{`"RestoreSecret","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"RotateSecret","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"RotationSucceeded","additionalEventData":{"secretId":"a"}`, []string{"a"}},
+		{`"UpdateSecret","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"UpdateSecretVersionStage","requestParameters":{"secretId":"a"}`, []string{"a"}},
+		{`"GetSecretValue","requestParameters":{"secretId":"a"}`, nil},
+		{`"TagResource","requestParameters":{"secretId":"a"}`, nil},
+	} {
+		var got []string
+		c := unused(t)
+		c.Changed = func(_ context.Context, change lambdahttp.Change) (int, error) {
+			got = change.Objects
+			return 1, nil
+		}
+		payload := `{"source":"aws.secretsmanager","detail-type":"AWS API Call via CloudTrail","detail":{"eventName":` + row.event + `}}`
+		if _, err := invoke(t, c, []byte(payload)); err != nil || !slices.Equal(got, row.objects) {
+			t.Errorf("%s: got %q, %v", row.event, got, err)
+		}
+	}
 	t.Run("failure", func(t *testing.T) {
 		c := unused(t)
 		broken := errors.New("broken")
@@ -182,6 +262,10 @@ func TestSignals(t *testing.T) {
 func TestTick(t *testing.T) {
 	c := unused(t)
 	c.Ready = func() error { return nil }
+	const scheduler = `{"version":"0","id":"d4b9a2a9","detail-type":"Scheduled Event","source":"aws.scheduler","detail":"{}"}`
+	if out, err := invoke(t, c, []byte(scheduler)); err != nil || string(out) != `{"ready":true}` {
+		t.Errorf("of EventBridge Scheduler: got %s, %v", out, err)
+	}
 	if out, err := invoke(t, c, fixture(t, "events/schedule.json")); err != nil || string(out) != `{"ready":true}` {
 		t.Errorf("got %s, %v", out, err)
 	}
@@ -234,50 +318,117 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestAnswersOfAnyBytes(t *testing.T) {
+	const url, balancer = "function-url", "alb"
 	for name, row := range map[string]struct {
-		body   string
-		status float64
-		base64 bool
+		source, body string
+		status       float64
+		base64       bool
+		most         int
 	}{
-		"text":                        {"plain", 200, false},
-		"not UTF-8":                   {"\xff", 200, true},
-		"shorter as base64":           {strings.Repeat("\x01", 2<<20), 200, true},
-		"larger than Lambda's answer": {strings.Repeat("\x01", 5<<20), 413, false},
+		"text":                           {url, "plain", 200, false, 6 << 20},
+		"not UTF-8":                      {url, "\xff", 200, true, 6 << 20},
+		"shorter as base64":              {url, strings.Repeat("\x01", 2<<20), 200, true, 6 << 20},
+		"the largest":                    {url, strings.Repeat("a", 6<<20-64<<10-2), 200, false, 6 << 20},
+		"larger with its headers":        {url, strings.Repeat("a", 6<<20-5_000), 413, false, 6 << 20},
+		"larger than Lambda's answer":    {url, strings.Repeat("\x01", 5<<20), 413, false, 6 << 20},
+		"a balancer's text":              {balancer, strings.Repeat("a", 900_000), 200, false, 1_000_000},
+		"a balancer's base64":            {balancer, strings.Repeat("\x01", 500_000), 200, true, 1_000_000},
+		"larger than a balancer's":       {"alb-multi-get", strings.Repeat("a", 1_000_000), 413, false, 1_000_000},
+		"larger than one's without many": {balancer, strings.Repeat("a", 1_000_000), 413, false, 1_000_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := unused(t)
 			c.API = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Long", strings.Repeat("a", 10_000))
 				for part := range slices.Chunk([]byte(row.body), 1<<20) {
 					_, _ = w.Write(part)
 				}
+				w.Header().Set("X-Late", "a")
 			})
-			out, err := invoke(t, c, fixture(t, "events/alb.json"))
+			payload := []byte(`{"requestContext":{"elb":{}},"httpMethod":"GET","path":"/","multiValueHeaders":{}}`)
+			if row.source != "alb-multi-get" {
+				payload = fixture(t, "events/"+row.source+".json")
+			}
+			out, err := invoke(t, c, payload)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(out) > 6<<20 {
-				t.Errorf("%d bytes, which Lambda does not take", len(out))
+			if len(out) > row.most {
+				t.Errorf("%d bytes, at most %d are taken", len(out), row.most)
 			}
 			var got struct {
-				StatusCode      float64
-				Body            []byte
-				IsBase64Encoded bool
+				StatusCode        float64
+				Headers           map[string]string
+				MultiValueHeaders map[string][]string
+				Body              string
+				IsBase64Encoded   bool
 			}
-			if row.base64 {
-				err = json.Unmarshal(out, &got)
-			} else {
-				var plain struct {
-					StatusCode      float64
-					Body            string
-					IsBase64Encoded bool
+			if err := json.Unmarshal(out, &got); err != nil {
+				t.Fatal(err)
+			}
+			body := []byte(got.Body)
+			if got.IsBase64Encoded {
+				if body, err = base64.StdEncoding.DecodeString(got.Body); err != nil {
+					t.Fatal(err)
 				}
-				err = json.Unmarshal(out, &plain)
-				got.StatusCode, got.Body, got.IsBase64Encoded = plain.StatusCode, []byte(plain.Body), plain.IsBase64Encoded
 			}
-			if err != nil || got.StatusCode != row.status || got.IsBase64Encoded != row.base64 || row.status == 200 && string(got.Body) != row.body {
-				t.Errorf("got %v, status %v, base64 %v, %d bytes", err, got.StatusCode, got.IsBase64Encoded, len(got.Body))
+			if got.StatusCode != row.status || got.IsBase64Encoded != row.base64 || row.status == 200 && string(body) != row.body {
+				t.Errorf("got status %v, base64 %v, %d bytes", got.StatusCode, got.IsBase64Encoded, len(body))
+			}
+			if _, late := got.Headers["X-Late"]; late || got.MultiValueHeaders["X-Late"] != nil {
+				t.Error("a header that was set after the status is there")
+			}
+			if row.status == 413 && (!strings.Contains(got.Body, `"code":"too_large"`) || !strings.Contains(string(out), "private, no-store")) {
+				t.Errorf("got %.300s", out)
 			}
 		})
+	}
+}
+
+// An informational answer is none: the one that follows counts.
+func TestInformationalAnswers(t *testing.T) {
+	c := unused(t)
+	c.API = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusNotFound)
+		w.WriteHeader(http.StatusOK)
+	})
+	if out, err := invoke(t, c, fixture(t, "events/alb.json")); err != nil || !strings.Contains(string(out), `"statusCode":404`) {
+		t.Errorf("got %s, %v", out, err)
+	}
+}
+
+// keeping keeps what it is given, and not a copy.
+type keeping struct{ got []byte }
+
+func (k *keeping) Write(b []byte) (int, error) {
+	k.got = b
+	return len(b), nil
+}
+
+// Nothing of a request or an answer is left in memory when the answer is on its way, nor of one that outgrew its place.
+func TestWhatWasServedIsWiped(t *testing.T) {
+	var body keeping
+	var held []byte
+	c := unused(t)
+	c.API = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(&body, r.Body)
+		_, _ = w.Write([]byte("a secret"))
+		held = lambdahttp.Held(w.(*lambdahttp.Answer))
+	})
+	if _, err := invoke(t, c, fixture(t, "events/function-url.json")); err != nil {
+		t.Fatal(err)
+	}
+	w := lambdahttp.NewAnswer()
+	_, _ = w.Write([]byte("a secret"))
+	small := lambdahttp.Held(w)
+	_, _ = w.Write(make([]byte, 10*cap(small)))
+	large := lambdahttp.Held(w)
+	lambdahttp.Wipe(w)
+	for name, b := range map[string][]byte{"the body": body.got, "the answer": held, "what it outgrew": small, "an answer that ended": large} {
+		if len(b) == 0 || strings.Trim(string(b), "\x00") != "" {
+			t.Errorf("%s is still there: %q", name, b)
+		}
 	}
 }
 
@@ -291,6 +442,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 	}{
 		"escape":  {event("/v1/secrets/%zz", "", ""), `"statusCode":400`},
 		"headers": {event("/", `"x":"`+strings.Repeat("a", 16<<10)+`"`, ""), `"statusCode":431`},
+		"names":   {event("/", `"`+strings.Repeat("a", 16<<10)+`":"x"`, ""), `"statusCode":431`},
 	} {
 		if out, err := invoke(t, unused(t), row.payload); err != nil || !strings.Contains(string(out), row.status) {
 			t.Errorf("%s: got %s, %v", name, out, err)
@@ -298,12 +450,14 @@ func TestWhatIsNoRequest(t *testing.T) {
 	}
 	c := unused(t)
 	c.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if _, err := io.ReadAll(r.Body); err == nil {
-			t.Error("a body that is not base64 was read to its end")
+		if _, err := io.ReadAll(r.Body); err == nil || r.ContentLength == 0 {
+			t.Errorf("a body that is not base64 was read to its end, length %d", r.ContentLength)
 		}
 	})
-	if _, err := invoke(t, c, event("/", "", "AA=A")); err != nil {
-		t.Error(err)
+	for _, body := range []string{"AA=A", "AAB=", "AAA", "-_A="} {
+		if _, err := invoke(t, c, event("/", "", body)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -328,7 +482,7 @@ func FuzzInvoke(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		out, err := h.Invoke(t.Context(), payload)
+		out, err := h.Invoke(t.Context(), bytes.Clone(payload)) // which it wipes, and the engine goes on from
 		if (err == nil) != json.Valid(out) {
 			t.Errorf("got %q, %v", out, err)
 		}

@@ -147,6 +147,9 @@ func TestScripts(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			proxytest.RunScripts(t, "../../../proxy/httpapi/testdata/*.txt", func(t *testing.T) proxytest.Target {
+				if strings.HasPrefix(name, "alb") && strings.HasSuffix(t.Name(), "/batch_large") {
+					t.Skip("a load balancer takes answers of 1 MB")
+				}
 				s := proxytest.NewServer(t, proxytest.Options{})
 				target := s.Target()
 				target.Transport = source{handler(t, s), event}
@@ -175,7 +178,7 @@ func several(r *http.Request) bool {
 func TestIdentityOfIAMIsNotBelieved(t *testing.T) {
 	s := proxytest.NewServer(t, proxytest.Options{})
 	var e map[string]any
-	if err := json.Unmarshal(bytes.ReplaceAll(fixture(t, "events/function-url.json"), []byte("Bearer one,Bearer two"), []byte("AWS4-HMAC-SHA256 Credential=x")), &e); err != nil {
+	if err := json.Unmarshal(bytes.ReplaceAll(fixture(t, "events/function-url.json"), []byte("Bearer one,Bearer two"), []byte("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261121/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature=00")), &e); err != nil {
 		t.Fatal(err)
 	}
 	e["rawPath"], e["rawQueryString"], e["body"] = "/v1/whoami", "", ""

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// changes are the calls and service events of Secrets Manager after which a value may be another.
+// changes are the calls and service events of Secrets Manager after which a value may be another, or ours no more.
 var changes = map[string]bool{
-	"CreateSecret": true, "DeleteSecret": true, "PutSecretValue": true, "RestoreSecret": true, "RotateSecret": true,
-	"RotationSucceeded": true, "UpdateSecret": true, "UpdateSecretVersionStage": true,
+	"CreateSecret": true, "DeleteResourcePolicy": true, "DeleteSecret": true, "PutResourcePolicy": true, "PutSecretValue": true,
+	"RestoreSecret": true, "RotateSecret": true, "RotationSucceeded": true, "UpdateSecret": true, "UpdateSecretVersionStage": true,
 }
 
 // suffixBytes is what Secrets Manager puts behind a name in an ARN: a hyphen and six characters.
@@ -26,6 +26,8 @@ func (h *Handler) signal(ctx context.Context, e event) ([]byte, error) {
 			return nil, fmt.Errorf("not ready: %w", err)
 		}
 		return []byte(`{"ready":true}`), nil
+	case c.Source == "aws.secretsmanager" && kind == "Secret Label Updated":
+		c.Type, c.Objects = "secretsmanager", e.secrets()
 	case c.Source == "aws.secretsmanager" && (kind == "AWS API Call via CloudTrail" || kind == "AWS Service Event via CloudTrail"):
 		c.Type = "secretsmanager"
 		if changes[e.text("detail", "eventName")] && !e.has("detail", "errorCode") {
@@ -34,7 +36,7 @@ func (h *Handler) signal(ctx context.Context, e event) ([]byte, error) {
 	case c.Source == "aws.ssm" && kind == "Parameter Store Change":
 		c.Type, c.Objects = "parameterstore", e.parameters()
 	default:
-		return nil, fmt.Errorf("%w: of EventBridge, want a Scheduled Event, a Parameter Store Change, or a call or service event of Secrets Manager", ErrUnknownEvent)
+		return nil, fmt.Errorf("%w: of EventBridge, want a Scheduled Event, a Parameter Store Change, a Secret Label Updated, or a call or service event of Secrets Manager", ErrUnknownEvent)
 	}
 	n := 0
 	if len(c.Objects) > 0 {
@@ -49,12 +51,7 @@ func (h *Handler) signal(ctx context.Context, e event) ([]byte, error) {
 // secrets are all names that a secret of Secrets Manager may have for a mount: which of an ARN, complete or not, and a name
 // is told differs from event to event, and so does the case of the member.
 func (e event) secrets() []string {
-	var all []string
-	add := func(name string) {
-		if name != "" && !slices.Contains(all, name) {
-			all = append(all, name)
-		}
-	}
+	ids := append([]string{e.text("detail", "name")}, e.texts("resources")...)
 	for _, at := range [][2]string{
 		{"requestParameters", "secretId"},
 		{"requestParameters", "name"},
@@ -65,7 +62,15 @@ func (e event) secrets() []string {
 		{"additionalEventData", "SecretId"},
 		{"additionalEventData", "secretId"},
 	} {
-		id := e.text("detail", at[0], at[1])
+		ids = append(ids, e.text("detail", at[0], at[1]))
+	}
+	var all []string
+	add := func(name string) {
+		if name != "" && !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	for _, id := range ids {
 		add(id)
 		_, name, isARN := strings.Cut(id, ":secret:")
 		if !isARN {

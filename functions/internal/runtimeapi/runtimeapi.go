@@ -1,4 +1,5 @@
-// Package runtimeapi says what aws-lambda-go has no word for: that a function cannot start. Lambda then tells whoever
+// Package runtimeapi says what aws-lambda-go has no word for, or only a slow one: that a function cannot start, and that
+// it wants to know its end. Of a function that cannot start Lambda then tells whoever
 // deployed it why, instead of that the process ended.
 package runtimeapi
 

@@ -35,7 +35,7 @@ func main() {
 }
 
 func run(ctx context.Context, dir string) (n, size int, err error) {
-	all := make(wasm.Native)
+	all := make(wasm.Made)
 	// Fresh runs the same code as Pooled.
 	for _, isolation := range []wasm.Isolation{wasm.Pooled, wasm.Reset} {
 		made, err := precompile(ctx, isolation)
@@ -53,7 +53,7 @@ func run(ctx context.Context, dir string) (n, size int, err error) {
 	return len(all), size, nil
 }
 
-func precompile(ctx context.Context, isolation wasm.Isolation) (wasm.Native, error) {
+func precompile(ctx context.Context, isolation wasm.Isolation) (wasm.Made, error) {
 	cfg := wasm.Config{Isolation: isolation}
 	for _, name := range policies.Names() {
 		module, ok := policies.Builtin(name)

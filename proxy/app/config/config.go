@@ -87,16 +87,18 @@ type StateFile struct {
 
 // Audit says where records go.
 type Audit struct {
-	Durability string `key:"durability" enum:"process|strict" default:"process" doc:"process: survives the end of the process. strict: survives the loss of power."`
+	Durability string `key:"durability" enum:"process|strict" default:"process" doc:"process: survives the end of the process. strict: survives the loss of power. DynamoDB and Firehose are strict either way; stdout cannot be."`
 	Key        Ref    `key:"key" private:"true" doc:"Ed25519 private key (PKCS#8) that signs checkpoints. It may be absent where stdout is the one sink: a key is then made at each start."`
 	Sinks      []Sink `key:"sinks" required:"true" doc:"Where records go; at least one must be required."`
 }
 
 // Sink is one destination of records.
 type Sink struct {
-	Type     string    `key:"type" union:"true" required:"true" enum:"file|stdout" doc:"Kind of destination."`
-	Required bool      `key:"required" default:"true" doc:"No value leaves before this sink has the record."`
-	File     *SinkFile `variant:"file"`
+	Type     string        `key:"type" union:"true" required:"true" enum:"file|stdout|dynamodb|firehose" doc:"Kind of destination."`
+	Required bool          `key:"required" default:"true" doc:"No value leaves before this sink has the record."`
+	File     *SinkFile     `variant:"file"`
+	DynamoDB *SinkDynamoDB `variant:"dynamodb"`
+	Firehose *SinkFirehose `variant:"firehose"`
 }
 
 // SinkFile is a sink that writes JSON lines.
@@ -104,6 +106,22 @@ type SinkFile struct {
 	Path   string `key:"path" required:"true" doc:"The file; rotated files stand beside it."`
 	Rotate Size   `key:"rotate" default:"100MiB" min:"4KiB" max:"1TiB" doc:"Start a new file when one has this size."`
 	Keep   int    `key:"keep" default:"30" min:"1" max:"100000" doc:"Most rotated files to keep. Shorter ones, which a failed write leaves, count by their size."`
+}
+
+// SinkDynamoDB is a table of items that hold JSON lines.
+type SinkDynamoDB struct {
+	Table    string `key:"table" required:"true" doc:"Name or ARN of the table. Its partition key is instance, a string, its sort key seq, a number."`
+	Region   string `key:"region" format:"name" doc:"AWS region; AWS_REGION of the environment when empty."`
+	RoleARN  string `key:"role_arn" format:"arn" doc:"Role to assume first."`
+	Endpoint string `key:"endpoint" format:"url" doc:"Endpoint to use in place of AWS's own, and of AWS_ENDPOINT_URL in the environment."`
+}
+
+// SinkFirehose is a stream of Amazon Data Firehose that delivers JSON lines.
+type SinkFirehose struct {
+	Stream   string `key:"stream" required:"true" doc:"Name of the stream."`
+	Region   string `key:"region" format:"name" doc:"AWS region; AWS_REGION of the environment when empty."`
+	RoleARN  string `key:"role_arn" format:"arn" doc:"Role to assume first."`
+	Endpoint string `key:"endpoint" format:"url" doc:"Endpoint to use in place of AWS's own, and of AWS_ENDPOINT_URL in the environment."`
 }
 
 // Limits bounds callers.

@@ -31,8 +31,9 @@ type setting struct {
 // nothing is an error; all others are ignored but PORT, which makes 0.0.0.0:PORT the native address and permits plain
 // HTTP there, unless KEYHOLE__LISTEN__NATIVE chooses the address. Types are checked by Decode. Every error is an Errors.
 func (d *Document) ApplyEnv(environ []string) error {
-	if d.root.Kind != strictjson.Object {
-		return nil // Decode says so
+	// The walk through the whole schema is for what a start has seldom.
+	if d.root.Kind != strictjson.Object || !slices.ContainsFunc(environ, concerns) { // Decode says what is no object
+		return nil
 	}
 	settings := map[string]*setting{}
 	collect(settings, schemas{}, envPrefix, nil, reflect.TypeFor[Config](), d.root)
@@ -76,6 +77,11 @@ func (d *Document) ApplyEnv(environ []string) error {
 		}
 	}
 	return errs.orNil()
+}
+
+// concerns reports whether an entry of the environment may set something.
+func concerns(entry string) bool {
+	return strings.HasPrefix(entry, envPrefix+envSep) || strings.HasPrefix(entry, "PORT=")
 }
 
 // collect names all that can be set in values of type t at p; n is what the document has there, or nil.

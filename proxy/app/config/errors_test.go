@@ -149,7 +149,10 @@ func TestProblems(t *testing.T) {
 			`k.yaml:11:67: identity.trust[0].map.scope[3]: {a}: the rule does not require this claim, so a token could say anything there; add it to require`,
 		}},
 		{"a template that is none", identity + "  trust:\n    - {name: a, template: versel, map: {scope: [\"read:**\"]}}\n", []string{
-			`k.yaml:9:27: identity.trust[0].template: there is no template "versel"; there are aws, azure, fly, github, gitlab, google, key, kubernetes, vercel; did you mean "vercel"?`,
+			`k.yaml:9:27: identity.trust[0].template: there is no template "versel"; there are aws, aws-function-url, azure, fly, github, gitlab, google, key, kubernetes, vercel; did you mean "vercel"?`,
+		}},
+		{"callers whom nobody vouches for", identity + "  trust:\n    - {name: a, template: aws-function-url, with: {account: \"1\", role: r, role_id: AROA1}, map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:9:27: identity.trust[0].template: believes what the event of an invocation says of the caller, and whoever may invoke the function directly writes that: see to it that nobody may, then say so with identity.function_url_only: true`,
 		}},
 		{"what a template is not told", identity + "  trust:\n    - {name: a, template: vercel, with: {team: [a, b], owner_id: true, environment: production}, map: {scope: [\"read:**\"]}}\n", []string{
 			`k.yaml:9:41: identity.trust[0].with: template vercel needs project_id (ids of projects, prj_…)`,
@@ -284,7 +287,7 @@ func TestJSONProblemsHavePlaces(t *testing.T) {
 	}
 	_, err = doc.Decode()
 	want := []string{
-		`k.json:2:38: audit.sinks[0].type: this key is required; want one of file, stdout`,
+		`k.json:2:38: audit.sinks[0].type: this key is required; want one of file, stdout, dynamodb, firehose`,
 		`k.json:2:39: audit.sinks[0].typ: unknown key; did you mean "type"?`,
 	}
 	if got := problems(t, err); !slices.Equal(got, want) {

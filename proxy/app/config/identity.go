@@ -8,13 +8,16 @@ import (
 
 // Identity is whose tokens are believed, and how our own are signed.
 type Identity struct {
-	Issuer     string      `key:"issuer" doc:"iss of our own tokens; needed with signing_key or keys."`
-	Audience   string      `key:"audience" doc:"aud of our own tokens; needed with signing_key or keys."`
-	SigningKey Ref         `key:"signing_key" private:"true" doc:"Ed25519 private key (PKCS#8) that signs our tokens; without it this node only verifies."`
-	Keys       Ref         `key:"keys" doc:"Our public keys, a JWK set."`
-	MaxTTL     Duration    `key:"max_ttl" default:"1h" min:"1s" max:"1h" doc:"Longest life of our own tokens."`
-	Trust      []TrustRule `key:"trust" doc:"Identities of platforms that are believed."`
-	Function   Function    `key:"function" doc:"The function beside the Lambda extension; for no other program."`
+	Issuer     string   `key:"issuer" doc:"iss of our own tokens; needed with signing_key or keys."`
+	Audience   string   `key:"audience" doc:"aud of our own tokens; needed with signing_key or keys."`
+	SigningKey Ref      `key:"signing_key" private:"true" doc:"Ed25519 private key (PKCS#8) that signs our tokens; without it this node only verifies."`
+	Keys       Ref      `key:"keys" doc:"Our public keys, a JWK set."`
+	MaxTTL     Duration `key:"max_ttl" default:"1h" min:"1s" max:"1h" doc:"Longest life of our own tokens."`
+
+	FunctionURLOnly bool `key:"function_url_only" doc:"Nobody may invoke the Lambda function but through its Function URL: every statement that allows lambda:InvokeFunction on it has the condition lambda:InvokedViaFunctionUrl. Rules of template aws-function-url need it, since whoever invokes the function directly writes into the event who calls."`
+
+	Trust    []TrustRule `key:"trust" doc:"Identities of platforms that are believed."`
+	Function Function    `key:"function" doc:"The function beside the Lambda extension; for no other program."`
 }
 
 // Function is what the function beside an extension may do.

@@ -68,7 +68,10 @@ func (id *Identity) rule(r *TrustRule) (trust.Rule, error) {
 	if err != nil {
 		return out, err
 	}
-	out.Assertion = made.Assertion
+	if made.Vouched && !id.FunctionURLOnly {
+		return out, trust.Errors{{Key: []any{"template"}, Msg: "believes what the event of an invocation says of the caller, and whoever may invoke the function directly writes that: see to it that nobody may, then say so with identity.function_url_only: true"}}
+	}
+	out.Assertion, out.Vouched = made.Assertion, made.Vouched
 	out.Audiences = id.audiences(out)
 	return made.Extend(out)
 }
@@ -77,7 +80,7 @@ func (id *Identity) rule(r *TrustRule) (trust.Rule, error) {
 // clients in the field take for the name of an authorisation server, its issuer and its token endpoint.
 func (id *Identity) audiences(r trust.Rule) []string {
 	switch {
-	case len(r.Audiences) > 0:
+	case len(r.Audiences) > 0, r.Vouched:
 		return r.Audiences
 	case r.Assertion && id.Issuer != "":
 		names := []string{id.Audience, id.Issuer, strings.TrimSuffix(id.Issuer, "/") + "/v1/token"}
@@ -107,8 +110,8 @@ func (k *checker) trust() {
 			}
 		}
 		suggestion := ""
-		if len(e.Key) == 1 && e.Key[0] == "template" {
-			suggestion = suggest(k.c.Identity.Trust[e.Index].Template, trust.Templates())
+		if name := k.c.Identity.Trust[e.Index].Template; len(e.Key) == 1 && e.Key[0] == "template" && !slices.Contains(trust.Templates(), name) {
+			suggestion = suggest(name, trust.Templates())
 		}
 		k.conflict(p, e.Msg, suggestion, rule.key("template"), rule.key("with"), rule.key("issuer"), rule.key("require"))
 	}

@@ -19,26 +19,12 @@ func Drivers() app.Drivers {
 			"keyhole": Keyhole(environment),
 		},
 		States: map[string]func(app.Env, config.State) (state.Store, error){"memory": openMemory},
-		Sinks:  map[string]func(app.Env, config.Sink) (audit.Sink, error){"file": openFileSink, "stdout": openStdout},
+		Sinks: map[string]func(app.Env, config.Sink) (audit.Sink, error){
+			"file": openFileSink, "stdout": openStdout, "dynamodb": DynamoDBSink(environment), "firehose": FirehoseSink(environment),
+		},
 	}
 }
 
 func openMemory(e app.Env, _ config.State) (state.Store, error) {
 	return state.NewMemory(state.MemoryConfig{Wall: e.Wall})
-}
-
-func openFileSink(e app.Env, s config.Sink) (audit.Sink, error) {
-	durability := audit.Process
-	if e.Config.Audit.Durability == "strict" {
-		durability = audit.Strict
-	}
-	return audit.NewFileSink(audit.FileConfig{
-		Path: e.Config.Abs(s.File.Path), Durability: durability, Wall: e.Wall, Logger: e.Logger,
-		Retention: audit.Retention{Rotate: int64(s.File.Rotate), Keep: s.File.Keep},
-	})
-}
-
-// openStdout takes no durability: config refuses strict where nobody acknowledges.
-func openStdout(app.Env, config.Sink) (audit.Sink, error) {
-	return audit.NewStdoutSink(audit.StdoutConfig{}), nil
 }

@@ -23,6 +23,8 @@ func Drivers() app.Drivers {
 	d.Upstreams["parameterstore"] = edge.ParameterStore(awsChain)
 	d.Upstreams["keyhole"] = edge.Keyhole(awsChain)
 	d.States["file"] = openFileState
+	d.Sinks["dynamodb"] = edge.DynamoDBSink(awsChain)
+	d.Sinks["firehose"] = edge.FirehoseSink(awsChain)
 	return d
 }
 

@@ -73,6 +73,8 @@ func (k *checker) checkName() {
 		k.fail(`"project" is the name of project tokens; choose another`, "name")
 	case k.Name == "hook":
 		k.fail(`"hook" is the name of what hooks sign; choose another`, "name")
+	case k.Name == "event":
+		k.fail(`"event" is the name of what a platform tells; choose another`, "name")
 	case k.Name == "" || len(k.Name) > maxNameBytes || strings.Trim(k.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "":
 		k.fail("want a name such as web-1 (letters, digits, _ . -; at most 64): records and revocations use it", "name")
 	}
@@ -94,6 +96,8 @@ func IsClientID(name string) bool {
 
 func (k *checker) checkIssuer() {
 	switch msg := checkIssuer(k.Issuer); {
+	case k.Vouched:
+		k.checkVouched()
 	case k.Assertion && !IsClientID(k.Issuer):
 		k.fail(`want a client_id without ":", "/" and spaces: it is the iss of assertions, and must not be that of a platform`, "issuer")
 	case !k.Assertion && msg != "":
@@ -109,7 +113,25 @@ func (k *checker) checkIssuer() {
 	}
 }
 
+// checkVouched refuses what is for tokens.
+func (k *checker) checkVouched() {
+	for _, f := range []struct {
+		key string
+		set bool
+	}{
+		{"jwks_uri", k.JWKSURI != ""}, {"jwks", k.JWKS != ""}, {"ca", k.CA != ""}, {"allow_private", k.AllowPrivate},
+		{"algs", len(k.Algorithms) > 0}, {"audiences", len(k.Audiences) > 0}, {"max_ttl", k.MaxTTL != k.platform.template.maxTTL},
+	} {
+		if f.set {
+			k.fail("is for tokens, and these callers bring none; remove it", f.key)
+		}
+	}
+}
+
 func (k *checker) checkAlgorithms() {
+	if k.Vouched {
+		return
+	}
 	if len(k.Algorithms) == 0 {
 		k.fail("names no algorithm; want some of "+strings.Join(algorithms(), ", "), "algs")
 	}
@@ -121,6 +143,9 @@ func (k *checker) checkAlgorithms() {
 }
 
 func (k *checker) checkAudiences() {
+	if k.Vouched {
+		return
+	}
 	if len(k.Audiences) == 0 {
 		k.fail("is needed: a token that is meant for another service must not be taken here; name what callers ask for, or set identity.audience", "audiences")
 	}

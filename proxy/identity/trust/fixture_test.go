@@ -212,7 +212,7 @@ func TestTokensOfPlatforms(t *testing.T) {
 		})
 	}
 	for _, name := range trust.Templates() {
-		if !templates[name] {
+		if !templates[name] && name != "aws-function-url" { // whose callers bring none
 			t.Errorf("template %s has no token", name)
 		}
 	}

@@ -52,6 +52,7 @@ type template struct {
 	maxTTL     time.Duration
 	audience   string // taken where allow_default_audience is said
 	assertion  bool
+	vouched    bool
 	require    map[string]string
 	with       []parameter
 	oneOf      []string // at least one of these must be said
@@ -78,6 +79,10 @@ const (
 	manyText      // a list; one text will do
 	boolean
 )
+
+// FunctionURL is the issuer of callers whom AWS names in the events of a Function URL. No token has it as iss, and no
+// client as its name.
+const FunctionURL = "aws:function-url"
 
 const (
 	awsClaims = "/https:~1~1sts.amazonaws.com~1"
@@ -180,6 +185,21 @@ var platforms = sync.OnceValue(func() []platform {
 					{name: "account", required: true, number: true, doc: "the account's number"},
 					{name: "role", kind: manyText, required: true, doc: "ARNs of roles, arn:aws:iam::ACCOUNT:role/NAME"},
 					{name: "function", kind: manyText, doc: "ARNs of Lambda functions"},
+				},
+			},
+		},
+		{
+			name:   "aws-function-url",
+			ids:    []string{"role_id"},
+			names:  map[string]string{"role": "a role can be deleted and made again with the same name; add role_id", "account": "every identity of the account has it; add role_id"},
+			chosen: []string{"session"},
+			template: template{
+				issuer: FunctionURL, maxTTL: 12 * time.Hour, vouched: true, // the longest session of a role
+				require: map[string]string{"account": "{account}", "role": "{role}", "role_id": "{role_id}"},
+				with: []parameter{
+					{name: "account", required: true, number: true, doc: "the account's number"},
+					{name: "role", kind: manyText, required: true, doc: "names of roles, without their paths"},
+					{name: "role_id", kind: manyText, required: true, doc: "their unique ids, AROA…: aws iam get-role --role-name NAME --query Role.RoleId"},
 				},
 			},
 		},

@@ -59,6 +59,11 @@ func (s *Set) join(r *Rule) Errors {
 	if x == nil {
 		x = &index{place: len(s.issuers)}
 		s.byIssuer[r.Issuer] = x
+	}
+	if r.Vouched { // nobody signs for it
+		return nil
+	}
+	if x.place == len(s.issuers) {
 		s.issuers = append(s.issuers, Issuer{Issuer: r.Issuer, Assertion: r.Assertion})
 	}
 	iss := &s.issuers[x.place]
@@ -100,5 +105,5 @@ func (s *Set) Len() int { return len(s.rules) }
 // Rule is the rule at a place in file order. It is shared: never change it.
 func (s *Set) Rule(place int) *Rule { return s.rules[place].Rule }
 
-// Issuers is every issuer that a rule names, in the order of the first rule of each. It is shared: never change it.
+// Issuers is every issuer of tokens that a rule names, in the order of the first rule of each. It is shared: never change it.
 func (s *Set) Issuers() []Issuer { return s.issuers }

@@ -52,7 +52,7 @@ func (m *maker) rule() Rule {
 	}
 	r := Rule{
 		Template: m.name, Issuer: m.one(m.issuer), JWKSURI: m.one(m.jwksURI), Algorithms: slices.Clone(m.algorithms),
-		MaxTTL: m.maxTTL, Assertion: m.assertion, Require: map[string][]string{},
+		MaxTTL: m.maxTTL, Assertion: m.assertion, Vouched: m.vouched, Require: map[string][]string{},
 	}
 	if m.variant != "" && m.said(m.variant) {
 		r.Issuer, r.JWKSURI = m.one(m.variantIssuer), m.one(m.variantJWKS)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestTemplates(t *testing.T) {
-	want := []string{"aws", "azure", "fly", "github", "gitlab", "google", "key", "kubernetes", "vercel"}
+	want := []string{"aws", "aws-function-url", "azure", "fly", "github", "gitlab", "google", "key", "kubernetes", "vercel"}
 	if got := trust.Templates(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -32,7 +32,7 @@ func TestTemplatesRefuse(t *testing.T) {
 		with     with
 		want     string
 	}{
-		"no template":             {"railway", nil, `template: there is no template "railway"; there are aws, azure,`},
+		"no template":             {"railway", nil, `template: there is no template "railway"; there are aws, aws-function-url, azure,`},
 		"none named":              {"", nil, `template: there is no template ""`},
 		"an unknown key":          {"vercel", vercel(with{"projects": {"p"}}), `with.projects: template vercel takes no such key; it takes team, owner_id, project_id, environments, global_issuer, allow_default_audience`},
 		"a missing key":           {"fly", with{"org": {"acme"}, "org_id": {"1"}}, `with: template fly needs app_id`},

@@ -34,7 +34,7 @@ var ErrRefused = errors.New("no trust rule takes the token")
 // A claim is written as its name, and one inside an object as a JSON pointer (RFC 6901), which starts with "/":
 // /kubernetes.io/serviceaccount/uid. A value is compared as it is; "*" stands for one whole segment between colons.
 type Rule struct {
-	Name     string // unique; not "local", "project" or "hook", which are ours
+	Name     string // unique; not "local", "project", "hook" or "event", which are ours
 	Template string // the template that made it, "" for none
 
 	Issuer     string   // exact iss
@@ -52,6 +52,9 @@ type Rule struct {
 	// Assertion makes it a rule for private_key_jwt (RFC 7523): Issuer is the client_id, sub must be the same, and a jti
 	// must be there. Such a token is good once, at the token endpoint, never on a read.
 	Assertion bool
+	// Vouched makes it a rule for callers whom a platform names when it invokes us: Issuer is the name of that platform
+	// here, and there is no token, so that nothing is said of keys, algorithms, audiences and lives.
+	Vouched bool
 
 	Require map[string][]string // claims that must be there, each with the values it may have
 	Forbid  []string            // claims that must not be there
@@ -66,7 +69,8 @@ type Map struct {
 	Labels map[string]string
 }
 
-// Token is what an authentic token says: its signature, times and typ have been checked. Life is exp - iat.
+// Token is what an authentic token says: its signature, times and typ have been checked. Life is exp - iat. For a rule that
+// is Vouched it is what the platform says, which has an issuer and claims alone.
 type Token struct {
 	Issuer    string
 	Algorithm string

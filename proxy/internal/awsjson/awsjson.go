@@ -1,4 +1,4 @@
-// Package awsjson makes signed calls of the AWS JSON 1.1 protocol, for upstreams that live in AWS, with the signer and the
+// Package awsjson makes signed calls of the AWS JSON protocols, for upstreams and sinks that live in AWS, with the signer and the
 // credential interfaces of AWS's SDK and none of its service clients.
 //
 // Its laws:
@@ -14,6 +14,7 @@
 package awsjson
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,8 @@ type Provider = aws.CredentialsProvider
 type Service struct {
 	Name   string // as in its endpoints and in signatures: "ssm"
 	Target string // what stands before the action in X-Amz-Target, with its dot: "AmazonSSM."
+	// Version of the protocol, 1.0 or 1.1; "" is 1.1.
+	Version string
 }
 
 // Role is assumed with the credentials that came before it.
@@ -158,7 +161,7 @@ func (c *Client) call(ctx context.Context, k *sessions, r Request, explain expla
 	}
 	a, err := c.exchange(ctx, k, exchange{
 		url: endpointOf(c.endpoint, c.service.Name, region), service: c.service.Name, region: region,
-		header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {c.service.Target + r.Action}},
+		header: http.Header{"Content-Type": {"application/x-amz-json-" + cmp.Or(c.service.Version, "1.1")}, "X-Amz-Target": {c.service.Target + r.Action}},
 		body:   r.Body, most: r.Most,
 	}, explain)
 	if err != nil {

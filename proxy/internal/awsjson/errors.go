@@ -24,6 +24,9 @@ var (
 	ErrMalformed = fmt.Errorf("%w: the answer is not one of AWS", secret.ErrUnavailable)
 	// ErrRequest: AWS does not accept the request as a whole, for what stands in it. It is a kind of secret.ErrUnreadable.
 	ErrRequest = fmt.Errorf("%w: it does not accept the request", secret.ErrUnreadable)
+	// ErrConflict: the condition of the request does not hold: something else is stored there. It is a kind of
+	// secret.ErrUnreadable.
+	ErrConflict = fmt.Errorf("%w: something else is stored there", secret.ErrUnreadable)
 	// ErrClosed: Close was called. It is a kind of secret.ErrUnavailable.
 	ErrClosed = wire.ErrClosed
 )
@@ -33,7 +36,7 @@ const maxSkew = 5 * time.Minute
 
 // Explain is the error that AWS means by the name and the message of one.
 //
-// The names are those of the API references of Secrets Manager, Systems Manager and STS, and of their lists of common
+// The names are those of the API references of Secrets Manager, Systems Manager, STS, DynamoDB and Firehose, and of their lists of common
 // errors, which write some of them with and some without "Exception".
 func Explain(code, message string) error {
 	switch strings.TrimSuffix(code, "Exception") {
@@ -47,13 +50,15 @@ func Explain(code, message string) error {
 		return fmt.Errorf("%w (%s)", ErrRequest, word(code))
 	case "AccessDenied", "KMSAccessDenied", "NotAuthorized", "UnauthorizedOperation":
 		return fmt.Errorf("%w (%s)", secret.ErrDenied, word(code))
-	case "Throttling", "Throttled", "RequestThrottled", "TooManyRequests", "RequestLimitExceeded", "SlowDown":
+	case "Throttling", "Throttled", "RequestThrottled", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ProvisionedThroughputExceeded":
 		return fmt.Errorf("%w (%s)", secret.ErrThrottled, word(code))
 	case "ExpiredToken", "RequestExpired", "UnrecognizedClient", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidToken",
 		"TokenRefreshRequired", "IncompleteSignature", "MissingAuthenticationToken", "SignatureDoesNotMatch", "InvalidSignature", "AuthFailure":
 		return fmt.Errorf("%w are not taken (%s)", ErrLogin, word(code))
 	case "DecryptionFailure", "InvalidKeyId", "KMSDisabled", "KMSInvalidState", "KMSNotFound":
 		return fmt.Errorf("%w: it cannot decrypt it; look at the state of its KMS key (%s)", secret.ErrUnreadable, word(code))
+	case "ConditionalCheckFailed":
+		return ErrConflict
 	case "Validation", "InvalidParameter", "InvalidParameterValue", "SerializationException", "ValidationError":
 		return fmt.Errorf("%w (%s)", ErrRequest, word(code))
 	}

@@ -16,7 +16,6 @@ var edgeModules = []string{
 	"github.com/aws/smithy-go",     // which those import
 	"github.com/golang-jwt/jwt/v5",
 	"github.com/hashicorp/golang-lru/v2",
-	"github.com/oklog/ulid/v2",
 	"github.com/tetratelabs/wazero",
 	"golang.org/x/sys", // wazero asks it for the features of the processor
 }

@@ -13,7 +13,7 @@ var (
 	vocabulary = []string{"proxy/secret", "proxy/policy", "proxy/api"}
 	helpers    = []string{"internal/*", "proxy/internal/*"}
 	mechanisms = []string{"proxy/identity", "proxy/identity/trust", "proxy/audit", "proxy/cache", "proxy/state", "wasm"}
-	drivers    = []string{"proxy/state/boltstore", "proxy/upstream/*"}
+	drivers    = []string{"proxy/audit/awssink", "proxy/state/boltstore", "proxy/upstream/*"}
 	surfaces   = []string{"proxy/httpapi"}
 )
 
@@ -36,6 +36,7 @@ var layout = map[string][]string{
 	"proxy/identity":        join(vocabulary, helpers, []string{"proxy/identity/trust"}),
 	"proxy/identity/trust":  join(vocabulary, helpers), // data, no network
 	"proxy/audit":           join(vocabulary, helpers),
+	"proxy/audit/awssink":   join(vocabulary, helpers, []string{"proxy/audit"}), // implements its Sink
 	"proxy/cache":           join(vocabulary, helpers),
 	"proxy/state":           join(vocabulary, helpers),
 	"proxy/upstream/*":      join(vocabulary, helpers),
@@ -73,7 +74,6 @@ var walls = map[string][]string{
 	"github.com/tetratelabs/wazero":      {"wasm", "wasm/internal/*"},
 	"github.com/golang-jwt/jwt/v5":       {"proxy/identity"},
 	"github.com/hashicorp/golang-lru/v2": {"proxy/cache"},
-	"github.com/oklog/ulid/v2":           {"proxy", "proxy/*"},
 	"github.com/aws/aws-lambda-go":       {"functions/*"},
 
 	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson", "proxy/app/full"}, // signer and credential interfaces; no service clients

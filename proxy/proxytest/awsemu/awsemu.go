@@ -1,5 +1,5 @@
-// Package awsemu is an emulator of what Keyhole asks of AWS: Secrets Manager, Systems Manager Parameter Store and
-// AssumeRole of STS, in the words of their API references. It verifies signatures as AWS does, by signing once more with
+// Package awsemu is an emulator of what Keyhole asks of AWS: Secrets Manager, Systems Manager Parameter Store, Data Firehose
+// and AssumeRole of STS, in the words of their API references. It verifies signatures as AWS does, by signing once more with
 // AWS's own signer, and takes no request with a member that it does not know. Storing is done by calling its methods.
 package awsemu
 
@@ -48,7 +48,8 @@ type Server struct {
 	sessions    map[string]*issued // by access key
 	secrets     map[place]*stored
 	parameters  map[place]*parameter
-	numbers     int // of whatever needs a name of its own
+	streams     map[place][][]byte // of Firehose
+	numbers     int                // of whatever needs a name of its own
 	calls       []Call
 	exchanges   []Exchange
 	deny        func(Call) bool
@@ -143,19 +144,20 @@ func operations() map[string]operation {
 		"AmazonSSM.GetParameters":             (*Server).getParameters,
 		"AmazonSSM.GetParameterHistory":       (*Server).getParameterHistory,
 		"AmazonSSM.DescribeParameters":        (*Server).describeParameters,
+		"Firehose_20150804.PutRecord":         (*Server).putRecord,
 	}
 }
 
 // ServeHTTP answers as AWS does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	body, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
 	if err != nil {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	target := r.Header.Get("X-Amz-Target")
 	prefix, name, _ := strings.Cut(target, ".")
-	service := map[string]string{"secretsmanager": "secretsmanager", "AmazonSSM": "ssm", "": "sts"}[prefix]
+	service := map[string]string{"secretsmanager": "secretsmanager", "AmazonSSM": "ssm", "Firehose_20150804": "firehose", "": "sts"}[prefix]
 	if target == "" {
 		name = formAction(body)
 	}

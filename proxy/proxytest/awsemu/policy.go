@@ -128,6 +128,8 @@ func (s *Server) arnLocked(c Call) string {
 		}
 		name, _, _ = strings.Cut(name, ":")
 		return ParameterARN(c.Region, name)
+	case strings.HasPrefix(c.Action, "firehose:"):
+		return StreamARN(c.Region, c.Resource)
 	case strings.HasPrefix(c.Action, "secretsmanager:"):
 		for at, secret := range s.secrets {
 			if at.region == c.Region && (at.name == c.Resource || secret.arn == c.Resource) {

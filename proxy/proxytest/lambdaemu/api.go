@@ -25,11 +25,15 @@ func (e *Environment) routes() http.Handler {
 	return m
 }
 
-// refuse is the APIs' error, which is remembered.
+// refuse is the APIs' error, which is remembered unless the process has ended: what it said last comes to nothing.
 func (e *Environment) refuse(w http.ResponseWriter, r *http.Request, status int, kind string) {
-	e.mu.Lock()
-	e.unaccounted = append(e.unaccounted, r.Method+" "+r.URL.Path+": "+kind)
-	e.mu.Unlock()
+	select {
+	case <-e.exited:
+	default:
+		e.mu.Lock()
+		e.unaccounted = append(e.unaccounted, r.Method+" "+r.URL.Path+": "+kind)
+		e.mu.Unlock()
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"errorType": kind, "errorMessage": kind})

@@ -275,6 +275,9 @@ func (e *Environment) signal(s syscall.Signal) error {
 	return err
 }
 
+// PID is the process that runs.
+func (e *Environment) PID() int { return e.cmd.Process.Pid }
+
 // Kill ends the environment as a crash of its host would.
 func (e *Environment) Kill() {
 	for _, x := range e.beside {
@@ -322,6 +325,11 @@ func (e *Environment) Refused() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return append([]string(nil), e.unaccounted...)
+}
+
+// CPU is the processor time that the process used. It has ended.
+func (e *Environment) CPU() time.Duration {
+	return e.cmd.ProcessState.UserTime() + e.cmd.ProcessState.SystemTime()
 }
 
 // MaxRSS is the most memory that the process had, in KiB. It has ended.

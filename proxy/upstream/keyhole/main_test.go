@@ -52,7 +52,7 @@ identity:
   keys: file:keys/jwks.json
   trust:
     - {name: worker, template: key, with: {client_id: worker}, jwks: "file:keys/worker.jwks.json", map: {scope: ["read:**", "list:**"]}}
-    - name: function
+    - name: role
       template: aws
       with: {issuer: "https://0b1c2d3e.tokens.sts.global.api.aws", account: "123456789012", role: "arn:aws:iam::123456789012:role/function"}
       jwks: file:keys/aws.jwks.json

@@ -2,7 +2,6 @@
 package oidctest
 
 import (
-	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,11 +15,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/nodetest"
 )
 
 // Env names the variable with the folder in which npm has installed what provider.mjs needs.
@@ -41,56 +40,13 @@ type Provider struct {
 // Start runs a provider until t ends. Where it is not installed, t is skipped.
 func Start(t testing.TB) *Provider {
 	t.Helper()
-	folder := os.Getenv(Env)
-	if folder == "" {
-		t.Skipf("%s is not set: run make test-integration", Env)
-	}
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("there is no node")
-	}
 	dir := t.TempDir()
 	p := &Provider{Roots: certify(t, dir), CAFile: filepath.Join(dir, "cert.pem")}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.Roots}, DisableKeepAlives: true}
 	p.client = &http.Client{Timeout: 30 * time.Second, Transport: transport}
 
-	cmd := exec.Command(node, "--input-type=module", "--eval", program, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
-	cmd.Dir = folder
-	cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}
-	said, err := os.Create(filepath.Join(dir, "provider.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = said
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = said.Close()
-	})
-	silent := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-	defer silent.Stop()
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if issuer, ok := strings.CutPrefix(lines.Text(), "serving "); ok {
-			p.Issuer = issuer
-			return p
-		}
-	}
-	text, _ := os.ReadFile(said.Name())
-	t.Fatalf("the provider does not start:\n%s", text)
-	return nil
+	p.Issuer = nodetest.Start(t, Env, program, p.CAFile, filepath.Join(dir, "key.pem"))
+	return p
 }
 
 // certify writes a certificate for 127.0.0.1 and its key to dir.

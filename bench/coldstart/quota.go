@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/keyhole-edge/keyhole/bench/internal/report"
+)
+
+// Lambda gives a function one processor for 1,769 MB of memory. A function of 128 MB has so many microseconds of each
+// period of the scheduler.
+const (
+	quotaPeriod = 100_000
+	quotaShare  = quotaPeriod * 128 / 1769
+)
+
+// throttledStarts measures with that share.
+func throttledStarts(ctx context.Context, o options, s *setting, r *report.Report) (err error) {
+	group, err := newQuota()
+	if err != nil {
+		return r.Skip("coldstart_*_128mb", "the share of a processor that a function of 128 MB has cannot be set: "+err.Error())
+	}
+	defer func() { err = errors.Join(err, group.remove()) }()
+	commands := map[*program]string{}
+	for _, p := range []*program{s.hello, s.function} {
+		commands[p] = filepath.Join(s.dir, p.name+".throttled")
+		// The shell that enters the group becomes the program: its own start is outside of the quota, and the same for both.
+		text := fmt.Sprintf("#!/bin/sh\necho $$ >%s\nexec %s\n", filepath.Join(group.dir, "cgroup.procs"), p.bin)
+		if err := os.WriteFile(commands[p], []byte(text), 0o700); err != nil {
+			return err
+		}
+	}
+	return s.compare(ctx, o.throttled, "_128mb", func(p *program) string { return commands[p] }, r)
+}
+
+// quota is a control group with a share of a processor.
+type quota struct{ dir string }
+
+// newQuota makes it by control groups of either version.
+func newQuota() (*quota, error) {
+	name := fmt.Sprintf("keyhole-coldstart-%d", os.Getpid())
+	var errs []error
+	for _, v := range []struct {
+		root  string
+		files [][2]string
+	}{
+		{"/sys/fs/cgroup", [][2]string{{"cpu.max", fmt.Sprintf("%d %d", quotaShare, quotaPeriod)}}},
+		{"/sys/fs/cgroup/cpu", [][2]string{{"cpu.cfs_period_us", fmt.Sprint(quotaPeriod)}, {"cpu.cfs_quota_us", fmt.Sprint(quotaShare)}}},
+	} {
+		if _, err := os.Stat(filepath.Join(v.root, "cgroup.procs")); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		q := &quota{filepath.Join(v.root, name)}
+		err := os.Mkdir(q.dir, 0o755)
+		for _, f := range v.files {
+			if err == nil {
+				err = os.WriteFile(filepath.Join(q.dir, f[0]), []byte(f[1]), 0o644)
+			}
+		}
+		if err == nil {
+			return q, nil
+		}
+		errs = append(errs, err)
+		_ = q.remove()
+	}
+	return nil, errors.Join(errs...)
+}
+
+func (q *quota) remove() error { return os.Remove(q.dir) }

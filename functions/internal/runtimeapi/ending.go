@@ -1,0 +1,89 @@
+package runtimeapi
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Ending tells when Lambda ends the environment.
+type Ending struct{ registered chan error }
+
+// AwaitEnding asks for SIGTERM before the environment ends, which Lambda sends to a function only if there is an
+// extension: one inside this process, which wants no events, will do. The asking goes on while everything else starts;
+// aws-lambda-go would do it after that.
+func AwaitEnding() *Ending {
+	e := &Ending{make(chan error, 1)}
+	go func() { e.registered <- register(os.Getenv("AWS_LAMBDA_RUNTIME_API")) }()
+	return e
+}
+
+// Then has f run at SIGTERM. It returns when Lambda knows of the extension, since it takes none once an event has been
+// asked for. Where Lambda refuses, f does not run at its hand, and the log says so.
+func (e *Ending) Then(f func(), log *slog.Logger) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	go func() {
+		<-told
+		f()
+	}()
+	if err := <-e.registered; err != nil {
+		log.Warn("Lambda will end this function without a word", "error", err.Error())
+	}
+}
+
+// register makes this process an extension (Extensions API, 2020-01-01) and asks for its next event, which says that it
+// has started; none ever comes. The two requests go over a connection by hand: another client of net/http is a
+// millisecond of a small function's processor.
+func register(api string) error {
+	if api == "" {
+		return nil // outside of Lambda
+	}
+	conn, err := net.DialTimeout("tcp", api, patience)
+	if err != nil {
+		return fmt.Errorf("registering for SIGTERM: %w", err)
+	}
+	_ = conn.SetDeadline(time.Now().Add(patience)) // on an open connection it cannot fail
+	url := "http://" + api + "/2020-01-01/extension/"
+	resp, err := ask(conn, http.MethodPost, url+"register", `{"events":[]}`, "Lambda-Extension-Name", "keyhole")
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(resp.Status)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("registering for SIGTERM: %w", err), conn.Close())
+	}
+	_ = conn.SetDeadline(time.Time{})
+	go func() {
+		defer func() { _ = conn.Close() }()
+		_, _ = ask(conn, http.MethodGet, url+"event/next", "", "Lambda-Extension-Identifier", resp.Header.Get("Lambda-Extension-Identifier"))
+	}()
+	return nil
+}
+
+// ask makes one request with one header of its own, and drops what the answer holds.
+func ask(conn net.Conn, method, url, body, header, value string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set(header, value)
+	if err := r.Write(conn); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp, errors.Join(err, resp.Body.Close())
+}

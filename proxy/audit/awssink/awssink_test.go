@@ -1,0 +1,388 @@
+package awssink_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/audit/audittest"
+	"github.com/keyhole-edge/keyhole/proxy/audit/awssink"
+	"github.com/keyhole-edge/keyhole/proxy/internal/awsjson"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/dynalitetest"
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const name = "keyhole-audit"
+
+func config(url string) awssink.Config {
+	return awssink.Config{AWS: awsjson.Config{Region: awsemu.Region, Endpoint: url, Credentials: awsemu.User()}, Name: name}
+}
+
+// service is a service that a sink writes to.
+type service struct {
+	sink    func(t *testing.T) audit.Sink
+	sources func(t *testing.T) []audit.Source
+	// stand has f stand in the way of each call; nil takes it away. f returns whether it has answered, and answer carries
+	// the call out.
+	stand func(f func(w http.ResponseWriter, answer func(http.ResponseWriter)) bool)
+}
+
+func firehose(t *testing.T) service {
+	emu, url := awsemu.Start(t)
+	emu.PutStream(awsemu.Region, name)
+	return service{
+		sink: func(t *testing.T) audit.Sink {
+			s, err := awssink.NewFirehose(config(url))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		sources: func(*testing.T) []audit.Source { return delivered(emu) },
+		stand: func(f func(http.ResponseWriter, func(http.ResponseWriter)) bool) {
+			if f == nil {
+				emu.Interpose(nil)
+				return
+			}
+			var again func(w http.ResponseWriter, r *http.Request, action string) bool
+			again = func(w http.ResponseWriter, r *http.Request, _ string) bool {
+				return f(w, func(w http.ResponseWriter) {
+					emu.Interpose(nil)
+					emu.ServeHTTP(w, r)
+					emu.Interpose(again)
+				})
+			}
+			emu.Interpose(again)
+		},
+	}
+}
+
+// delivered is the objects of a stream as Firehose may make them: out of order, and one record twice.
+func delivered(emu *awsemu.Server) []audit.Source {
+	records := emu.Delivered(awsemu.Region, name)
+	if len(records) > 0 {
+		records = append(records, records[0])
+	}
+	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+	var out []audit.Source
+	for part := range slices.Chunk(records, 3) {
+		out = append(out, audit.Source{Name: "object", Reader: bytes.NewReader(bytes.Join(part, nil))})
+	}
+	return out
+}
+
+// dynamoDB is a table in dynalite.
+func dynamoDB(t *testing.T) service {
+	url := dynalitetest.Start(t)
+	table := newTable(t, url)
+	mux := &standing{next: table.forward}
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return service{
+		sink: func(t *testing.T) audit.Sink {
+			s, err := awssink.NewDynamoDB(config(srv.URL))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		sources: table.sources,
+		stand:   mux.stand,
+	}
+}
+
+// standing is a server that something stands in the way of.
+type standing struct {
+	next func(http.ResponseWriter, *http.Request)
+
+	mu sync.Mutex
+	f  func(http.ResponseWriter, func(http.ResponseWriter)) bool
+}
+
+func (s *standing) stand(f func(http.ResponseWriter, func(http.ResponseWriter)) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.f = f
+}
+
+func (s *standing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	f := s.f
+	s.mu.Unlock()
+	if f == nil || !f(w, func(w http.ResponseWriter) { s.next(w, r) }) {
+		s.next(w, r)
+	}
+}
+
+// services are those that a test runs over.
+var services = map[string]func(t *testing.T) service{"firehose": firehose, "dynamodb": dynamoDB}
+
+func each(t *testing.T, test func(t *testing.T, s service)) {
+	for name, start := range services {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t))
+		})
+	}
+}
+
+func TestConforms(t *testing.T) {
+	for name, start := range services {
+		t.Run(name, func(t *testing.T) {
+			audittest.Run(t, func(t *testing.T) audittest.Harness {
+				s := start(t)
+				return audittest.Harness{Sink: s.sink, Sources: s.sources, Shared: true}
+			})
+		})
+	}
+}
+
+func newLog(t *testing.T, s audit.Sink) *audit.Log {
+	t.Helper()
+	l, err := audit.New(audit.Config{Sink: s, Key: audittest.Key()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func appended(l *audit.Log) error { return l.Append(context.Background(), audittest.Access()) }
+
+func closeLog(t *testing.T, l *audit.Log) {
+	t.Helper()
+	if err := l.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+func verify(t *testing.T, s service) audit.Report {
+	t.Helper()
+	r, err := audit.VerifyCollected(s.sources(t), audit.VerifyOptions{PublicKey: audittest.PublicKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func refuse(status int, code string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(`{"__type":"com.amazonaws#` + code + `","message":"no"}`))
+	}
+}
+
+func abort(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+
+// What passes is waited for, and the record is there once, whether or not the first attempt was heard.
+func TestPassingFaults(t *testing.T) {
+	each(t, func(t *testing.T, s service) {
+		l := newLog(t, s.sink(t))
+		want := uint64(2)
+		for fault, f := range map[string]struct {
+			carriedOut bool
+			answer     func(http.ResponseWriter)
+		}{
+			"throttled":      {false, refuse(http.StatusBadRequest, "ProvisionedThroughputExceededException")},
+			"server error":   {false, refuse(http.StatusInternalServerError, "InternalServerError")},
+			"unavailable":    {false, refuse(http.StatusServiceUnavailable, "ServiceUnavailableException")},
+			"lost request":   {false, abort},
+			"lost answer":    {true, abort},
+			"broken answer":  {true, func(w http.ResponseWriter) { _, _ = w.Write([]byte(`{"Record`)) }},
+			"gateway's page": {true, func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }},
+		} {
+			left := 2
+			s.stand(func(w http.ResponseWriter, carryOut func(http.ResponseWriter)) bool {
+				if left--; left < 0 {
+					return false
+				}
+				if f.carriedOut {
+					carryOut(httptest.NewRecorder())
+				}
+				f.answer(w)
+				return true
+			})
+			if err := appended(l); err != nil {
+				t.Errorf("%s: %v", fault, err)
+			}
+			if left >= 0 {
+				t.Errorf("%s: not tried again", fault)
+			}
+			want++
+		}
+		s.stand(nil)
+		closeLog(t, l)
+		if r := verify(t, s); r.Records != want || r.Instances != 1 || r.Abandoned != 0 {
+			t.Errorf("got %+v, want %d records of one instance", r, want)
+		}
+	})
+}
+
+// What does not pass is no acknowledgement, and is not insisted on; the log goes on as another instance.
+func TestRefusals(t *testing.T) {
+	each(t, func(t *testing.T, s service) {
+		for code, want := range map[string]error{
+			"AccessDeniedException": secret.ErrDenied, "ResourceNotFoundException": secret.ErrNotFound, "ValidationException": awsjson.ErrRequest,
+		} {
+			l := newLog(t, s.sink(t))
+			if err := appended(l); err != nil {
+				t.Fatal(err)
+			}
+			calls := 0
+			s.stand(func(w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+				calls++
+				refuse(http.StatusBadRequest, code)(w)
+				return true
+			})
+			if err := appended(l); !errors.Is(err, audit.ErrUnavailable) || !errors.Is(err, want) || calls != 1 {
+				t.Errorf("%s: %v after %d calls, want %v after one", code, err, calls, want)
+			}
+			s.stand(nil)
+			if err := appended(l); err != nil {
+				t.Errorf("%s: %v after it", code, err)
+			}
+			closeLog(t, l)
+		}
+		if r := verify(t, s); r.Failures != 3 || !r.Sealed {
+			t.Errorf("got %+v, want three failures and a seal", r)
+		}
+	})
+}
+
+// An answer that says nothing is no acknowledgement.
+func TestFirehoseWithoutRecordID(t *testing.T) {
+	s := firehose(t)
+	sink := s.sink(t)
+	s.stand(func(w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+		_, _ = w.Write([]byte(`{"Encrypted":false}`))
+		return true
+	})
+	if err := sink.Write([]byte("{}\n")); !errors.Is(err, awsjson.ErrMalformed) {
+		t.Errorf("got %v, want ErrMalformed", err)
+	}
+	_ = sink.Close()
+}
+
+// A service that does not answer: callers are told when their time is over, the log when the sink's is. What is heard after
+// that is abandoned, and no number stands for two records.
+func TestSilence(t *testing.T) {
+	each(t, func(t *testing.T, s service) {
+		l := newLog(t, s.sink(t))
+		if err := appended(l); err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan struct{})
+		s.stand(func(_ http.ResponseWriter, carryOut func(http.ResponseWriter)) bool {
+			carryOut(httptest.NewRecorder())
+			<-gone
+			return true
+		})
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		if err := l.Append(ctx, audittest.Access()); !errors.Is(err, audit.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want ErrUnavailable at the caller's deadline", err)
+		}
+		if err := appended(l); !errors.Is(err, audit.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		s.stand(nil)
+		close(gone)
+		if err := appended(l); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+		closeLog(t, l)
+		if r := verify(t, s); r.Instances != 2 || r.Failures != 1 || r.Abandoned == 0 || !r.Sealed {
+			t.Errorf("got %+v, want two instances and abandoned lines", r)
+		}
+	})
+}
+
+// A batch that one call does not take goes in parts, and none follows one that was refused.
+func TestParts(t *testing.T) {
+	each(t, func(t *testing.T, s service) {
+		l := newLog(t, s.sink(t))
+		if err := appended(l); err != nil {
+			t.Fatal(err)
+		}
+		// Records pile up behind one that is not answered yet, until they are a batch of several parts.
+		entered, held, refused := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		calls := 0
+		s.stand(func(w http.ResponseWriter, carryOut func(http.ResponseWriter)) bool {
+			switch calls++; calls {
+			case 1:
+				close(entered)
+				<-held
+			case 3:
+				close(refused)
+				refuse(http.StatusBadRequest, "ValidationException")(w)
+				return true
+			}
+			carryOut(w)
+			return true
+		})
+		first := make(chan error, 1)
+		go func() { first <- appended(l) }()
+		<-entered
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		for range 2500 {
+			_ = l.Append(gone, audittest.Access())
+		}
+		close(held)
+		if err := <-first; err != nil {
+			t.Errorf("the one before: %v", err)
+		}
+		<-refused
+		for appended(l) != nil { // until the refusal is known
+		}
+		s.stand(nil)
+		const more = 1200
+		for range more {
+			_ = l.Append(gone, audittest.Access())
+		}
+		closeLog(t, l)
+		r := verify(t, s)
+		if r.Failures != 1 || r.Records < more || r.Abandoned < 100 || r.Abandoned > 1500 {
+			t.Errorf("got %d records, %d abandoned, %d failures; want that one part is abandoned", r.Records, r.Abandoned, r.Failures)
+		}
+	})
+}
+
+func TestNames(t *testing.T) {
+	c := config("http://127.0.0.1:1")
+	c.Name = ""
+	if _, err := awssink.NewFirehose(c); err == nil || !strings.Contains(err.Error(), "no name") {
+		t.Errorf("got %v", err)
+	}
+	c.Name, c.AWS.Region = name, ""
+	if _, err := awssink.NewDynamoDB(c); err == nil || !strings.Contains(err.Error(), "region") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What is sent and answered has the shape that AWS publishes.
+func TestModels(t *testing.T) {
+	emu, url := awsemu.Start(t)
+	emu.PutStream(awsemu.Region, name)
+	s, err := awssink.NewFirehose(config(url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLog(t, s)
+	closeLog(t, l)
+	awsemu.CheckModels(t, emu)
+}

@@ -1,0 +1,186 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/audit/audittest"
+)
+
+// shared is a Memory as a place that many instances share.
+type shared struct {
+	*audittest.Memory
+	store int // of the lines of the next batch, which fails; -1: it does not
+}
+
+func (s *shared) Open() (audit.Tail, error) {
+	_, err := s.Memory.Open()
+	return audit.Tail{Shared: true}, err
+}
+
+func (s *shared) Write(batch []byte) error {
+	if s.store < 0 {
+		return s.Memory.Write(batch)
+	}
+	kept := strings.Join(strings.SplitAfter(string(batch), "\n")[:s.store], "")
+	s.store = -1
+	if err := s.Memory.Write([]byte(kept)); err != nil {
+		return err
+	}
+	return errors.New("the answer is lost")
+}
+
+func (s *shared) Reopen(batch []byte) error { return s.Write(batch) }
+
+// gathered is the lines of instances: one that was sealed, one that failed and went on as another, one that was killed.
+func gathered(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, end := range []string{"sealed", "failed", "killed"} {
+		var m audittest.Memory
+		s := &shared{Memory: &m, store: -1}
+		l := newLog(t, s)
+		for range 3 {
+			appendOne(t, l)
+		}
+		switch end {
+		case "failed":
+			s.store = 1
+			if err := l.Append(context.Background(), audittest.Access()); !errors.Is(err, audit.ErrUnavailable) {
+				t.Fatalf("Append = %v, want ErrUnavailable", err)
+			}
+			appendOne(t, l)
+		case "killed":
+			defer closeLog(t, l)
+		}
+		if end != "killed" {
+			closeLog(t, l)
+		}
+		all = append(all, lineList(t, m.Sources())...)
+	}
+	return all
+}
+
+func lineList(t *testing.T, sources []audit.Source) (lines []string) {
+	t.Helper()
+	for _, s := range sources {
+		err := audit.Scan(s.Reader, func(line []byte, _ *audit.Record) error {
+			lines = append(lines, string(line)+"\n")
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return lines
+}
+
+func verifyLines(lines []string, o audit.VerifyOptions) (audit.Report, error) {
+	o.PublicKey = audittest.PublicKey()
+	half := len(lines) / 2
+	return audit.VerifyCollected([]audit.Source{
+		{Name: "a", Reader: strings.NewReader(strings.Join(lines[:half], ""))},
+		{Name: "b", Reader: strings.NewReader(strings.Join(lines[half:], ""))},
+	}, o)
+}
+
+func TestVerifyCollected(t *testing.T) {
+	lines := gathered(t)
+	lines = append(lines, lines[4], lines[0], "START RequestId: 8476a536 Version: $LATEST\n", "\n")
+	rand.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+	got, err := verifyLines(lines, audit.VerifyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := audit.Report{
+		Files: 2, Instances: 4, Records: 5 + 4 + 3 + 4, Tail: 3, Unsealed: 1, Failures: 1, Abandoned: 1, Repeated: 2, Foreign: 2,
+		SignedAt: got.SignedAt,
+	}
+	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
+		t.Errorf("got  %s\nwant %s", g, w)
+	}
+}
+
+// Whatever is done to one line is found, but at the end of what no signature covers.
+func TestVerifyCollectedFindsEdits(t *testing.T) {
+	lines := gathered(t)
+	rec := func(i int) (r audit.Record) {
+		if err := audit.Decode([]byte(lines[i]), &r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	abandoned := -1
+	for i := range lines[:len(lines)-1] {
+		if a, b := rec(i), rec(i+1); b.Kind == audit.Birth && b.Chain.Continues.Instance == a.Chain.Instance && b.Chain.Continues.Seq < a.Chain.Seq {
+			abandoned = i
+		}
+	}
+	if abandoned < 0 {
+		t.Fatal("no line is abandoned")
+	}
+	for i, line := range lines {
+		r := rec(i)
+		end := i == len(lines)-1 || r.Kind == audit.Seal || i == abandoned
+		without := append(append([]string(nil), lines[:i]...), lines[i+1:]...)
+		if _, err := verifyLines(without, audit.VerifyOptions{}); errors.Is(err, audit.ErrTampered) == end {
+			t.Errorf("without line %d, of kind %s: %v", i, r.Kind, err)
+		}
+		flipped := append([]string(nil), lines...)
+		flipped[i] = strings.Replace(line, `"seq":`, `"seq":1`, 1)
+		if _, err := verifyLines(flipped, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+			t.Errorf("with line %d changed: %v", i, err)
+		}
+		if r.Kind != audit.Access || end {
+			continue
+		}
+		r.Resource.Path = "elsewhere"
+		rewritten := append([]string(nil), lines...)
+		rewritten[i] = string(audit.Encode(nil, &r, r.Chain))
+		if _, err := verifyLines(rewritten, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+			t.Errorf("with line %d written anew: %v", i, err)
+		}
+		both := append([]string{rewritten[i]}, lines...)
+		if _, err := verifyLines(both, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+			t.Errorf("with another line of the number of line %d: %v", i, err)
+		}
+	}
+}
+
+// The middle of what instances wrote verifies where it is said that the beginning is not there.
+func TestVerifyCollectedLate(t *testing.T) {
+	lines := gathered(t)[2:]
+	if _, err := verifyLines(lines, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+		t.Errorf("got %v, want that lines are missing", err)
+	}
+	if _, err := verifyLines(lines, audit.VerifyOptions{OldestGone: true}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A log that fails again and again names what was acknowledged last, whatever of it was stored meanwhile.
+func TestSharedPlaceThatKeepsFailing(t *testing.T) {
+	var m audittest.Memory
+	s := &shared{Memory: &m, store: -1}
+	l := newLog(t, s)
+	appendOne(t, l)
+	for stored := range 2 {
+		s.store = stored
+		if err := l.Append(context.Background(), audittest.Access()); !errors.Is(err, audit.ErrUnavailable) {
+			t.Errorf("Append = %v, want ErrUnavailable", err)
+		}
+	}
+	closeLog(t, l)
+	got, err := verifyLines(lineList(t, m.Sources()), audit.VerifyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Instances < 2 || !got.Sealed && got.Unsealed == 0 {
+		t.Errorf("got %+v", got)
+	}
+}
