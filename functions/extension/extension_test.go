@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		defer func() { _ = os.RemoveAll(dir) }()
 		bootstrap, keyhole = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "keyhole")
 		for bin, pkg := range map[string]string{bootstrap: "./testdata/function", keyhole: "."} {
-			cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin, pkg)
+			cmd := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-ldflags=-s -w", "-o", bin, pkg)
 			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
@@ -78,6 +78,7 @@ func (s setting) start(t *testing.T) *pair {
 	env := append([]string{
 		"AWS_ENDPOINT_URL=" + s.address, "AWS_ACCESS_KEY_ID=" + id, "AWS_SECRET_ACCESS_KEY=" + key, "AWS_SESSION_TOKEN=" + token,
 		"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT=" + port, "LAMBDA_TASK_ROOT=" + s.dir, "PORT=1",
+		"START=http://127.0.0.1:" + port + secretURI,
 	}, s.env...)
 	e, err := lambdaemu.Start(lambdaemu.Config{
 		Command: bootstrap, Dir: s.dir, Env: env, Extensions: []string{keyhole}, Timeout: proxytest.Patience,
@@ -124,9 +125,9 @@ type answer struct {
 	Body    string
 }
 
-// get has the function send a GET to the extension, with the token that both have unless the headers, name and value each,
-// say another.
-func (p *pair) get(t *testing.T, uri string, headers ...string) answer {
+// event has the function send a GET to the extension, with the token that both have unless the headers, name and value
+// each, say another.
+func (p *pair) event(t *testing.T, uri string, headers ...string) []byte {
 	t.Helper()
 	all := map[string]string{tokenHeader: "${AWS_SESSION_TOKEN}"}
 	for i := 0; i < len(headers); i += 2 {
@@ -135,11 +136,20 @@ func (p *pair) get(t *testing.T, uri string, headers ...string) answer {
 			delete(all, headers[i])
 		}
 	}
-	event, err := json.Marshal(map[string]any{"URL": p.url + uri, "Headers": all})
+	if strings.HasPrefix(uri, "/") {
+		uri = p.url + uri
+	}
+	event, err := json.Marshal(map[string]any{"URL": uri, "Headers": all})
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := p.Invoke(t.Context(), event)
+	return event
+}
+
+// get sends an event, and wants an answer.
+func (p *pair) get(t *testing.T, uri string, headers ...string) answer {
+	t.Helper()
+	out, err := p.Invoke(t.Context(), p.event(t, uri, headers...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,25 +180,3 @@ func (a answer) want(t *testing.T, what string, status int, parts ...string) {
 }
 
 const secretURI = "/secretsmanager/get?secretId=apps/DB"
-
-func TestSecretOfTheFunction(t *testing.T) {
-	p := setting{}.ready(t)
-	a := p.want(t, secretURI, 200, `"SecretString":"first"`, `"Name":"apps/DB"`)
-	if got := a.Headers.Get("X-Keyhole-Cache"); got != "miss" {
-		t.Errorf("got %q, want a miss", got)
-	}
-	if got := p.want(t, secretURI, 200, `"SecretString":"first"`).Headers.Get("X-Keyhole-Cache"); got != "hit" {
-		t.Errorf("got %q, want a hit", got)
-	}
-	p.Shutdown()
-	x := p.Extensions()[0]
-	if code := x.ExitCode(); code != 0 {
-		t.Errorf("exit code %d\n%s", code, p.Log())
-	}
-	for _, want := range []string{`"trust":"function"`, `"sub":"keyhole"`, `"surface":"aws"`, `"path":"secretsmanager/apps/DB"`, `"kind":"seal"`} {
-		if !strings.Contains(x.Stdout(), want) {
-			t.Errorf("the audit log has no %s:\n%s", want, x.Stdout())
-		}
-	}
-	t.Logf("RSS %d KiB", x.MaxRSS())
-}

@@ -30,6 +30,7 @@ func main() {
 	open := func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) }
 	if err := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0])).Run(ctx, open); err != nil {
 		log.Error("the extension ends", "error", err.Error())
+		stop()
 		os.Exit(1)
 	}
 }
@@ -55,9 +56,6 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 	if silent {
 		level.Set(math.MaxInt)
 	}
-	beside := &app.Beside{
-		Name:  cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "function"),
-		Token: cmp.Or(os.Getenv("AWS_SESSION_TOKEN"), os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")),
-	}
+	beside := &app.Beside{Name: cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "function"), Token: defaults.Token(os.Getenv)}
 	return app.Open(ctx, c, edge.Drivers(), app.Options{Surface: "extension", Freezes: true, Prefetch: os.Getenv(app.PrefetchVariable), Beside: beside, Logger: log, Level: level})
 }

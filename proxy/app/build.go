@@ -37,7 +37,7 @@ func (b *builder) audit() (*audit.Log, error) {
 		return nil, err
 	}
 	log, err := audit.New(audit.Config{
-		Sink: sink, Key: key, Region: b.env.Config.Region, Wall: b.env.Wall, Logger: b.env.Logger,
+		Sink: sink, Key: key, ShowKey: c.Key.IsZero(), Region: b.env.Config.Region, Wall: b.env.Wall, Logger: b.env.Logger,
 	})
 	if err == nil {
 		b.closing(log.Close)

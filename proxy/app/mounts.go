@@ -112,7 +112,7 @@ func (b *builder) guard(u config.Upstream) (*guard.Guard, error) {
 	case u.Vault != nil:
 		c.Concurrency, c.Rate = u.Vault.Limits.Concurrency, u.Vault.Limits.Rate
 	case u.Keyhole != nil:
-		c.Concurrency, c.Rate = u.Keyhole.Limits.Concurrency, u.Keyhole.Limits.Rate
+		c.Concurrency, c.Rate, c.Timeout = u.Keyhole.Limits.Concurrency, u.Keyhole.Limits.Rate, u.Keyhole.Timeout
 	case u.AWS != nil:
 		c.Concurrency, c.Rate, c.Timeout = u.AWS.Limits.Concurrency, u.AWS.Limits.Rate, u.AWS.Timeout
 	case u.Embedded != nil && u.Embedded.Limits != nil:

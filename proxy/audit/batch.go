@@ -122,7 +122,11 @@ func (l *Log) addBirthLocked(b *batch, from Position, rotated bool) {
 	if from.Instance == l.instance {
 		l.head.Seq = from.Seq
 	}
-	l.addSignedLocked(b, Birth, Chain{Continues: Place{from.Instance, from.Seq}, Rotated: rotated})
+	c := Chain{Continues: Place{from.Instance, from.Seq}, Rotated: rotated}
+	if l.cfg.ShowKey {
+		c.PublicKey = Key(l.cfg.Key.Public().(ed25519.PublicKey))
+	}
+	l.addSignedLocked(b, Birth, c)
 }
 
 func (l *Log) endLineLocked(b *batch, start int, c *Chain) {

@@ -61,10 +61,14 @@ type Chain struct {
 	Hash      Hash   // of this record
 	Continues Place  // Birth: the record that this one follows; its hash is Prev
 	Rotated   bool   // Birth: the file before is whole and ends with that record; it was full
+	PublicKey Key    // Birth: that verifies the log, where nobody else has it; else zero
 	TornBytes uint64 // Torn: how much was moved to FILE.torn
 	KeyID     string // Birth, Checkpoint, Seal: the key that signed
 	Signature [ed25519.SignatureSize]byte
 }
+
+// Key is an Ed25519 public key.
+type Key [ed25519.PublicKeySize]byte
 
 // Place is an instance and a sequence number in it.
 type Place struct {

@@ -83,6 +83,8 @@ func (d *decoder) record(doc *strictjson.Node, r *Record) {
 			c.Continues = Place{d.text(n.Get("instance")), d.uint(n.Get("seq"))}
 		case "rotated":
 			c.Rotated = n.Kind == strictjson.Bool && n.Bool
+		case "public_key":
+			d.hex(n, c.PublicKey[:])
 		case "torn_bytes":
 			c.TornBytes = d.uint(n)
 		case "count":

@@ -58,6 +58,10 @@ func appendBody(dst []byte, r *Record, c *Chain) []byte {
 	if c.Rotated {
 		dst = append(dst, `,"rotated":true`...)
 	}
+	if c.PublicKey != (Key{}) {
+		dst = append(dst, `,"public_key":"`...)
+		dst = append(hex.AppendEncode(dst, c.PublicKey[:]), '"')
+	}
 	dst = appendUint(dst, 0, `"torn_bytes":`, c.TornBytes)
 	dst = appendUint(dst, 0, `"count":`, r.Count)
 

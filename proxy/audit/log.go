@@ -34,6 +34,8 @@ type Config struct {
 	// for a sink that cannot read back.
 	Region, Instance string
 
+	ShowKey bool // birth records hold the public half of Key: for a key that nobody has but this process
+
 	CheckpointEvery    int           // records between two signatures at most; default 1000
 	CheckpointInterval time.Duration // and time, where records came; default 10 s
 

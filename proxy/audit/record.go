@@ -29,6 +29,7 @@
 // A file that is full, or on which a write failed, is left as it is, and the log goes on in a new one. Its first record, a
 // birth, names in "continues" and prev_hash the record that it follows. "rotated" says that the file before is whole and
 // ends with that record; without it lines may follow there that a failed write stored, which count for nothing.
+// "public_key" is there where the key was made by the process that signs, and nobody else has it.
 //
 // # Counted refusals
 //

@@ -45,7 +45,7 @@ func writeAWSError(w http.ResponseWriter, r *http.Request, err error) {
 func awsMessage(e *proxy.Error) string {
 	switch e.Code {
 	case api.Unauthenticated:
-		return "send a token of Keyhole in " + awsTokenHeader
+		return "send a token in " + awsTokenHeader
 	case api.NotReady:
 		return awsNotReady
 	}

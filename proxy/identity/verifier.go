@@ -60,6 +60,11 @@ func New(c Config) (*Verifier, error) {
 		if v.beside, err = newWorkload(c.Workload, v.wall()); err != nil {
 			return nil, err
 		}
+		for i := 0; c.Trust != nil && i < c.Trust.Len(); i++ {
+			if c.Trust.Rule(i).Name == WorkloadTrust {
+				return nil, errors.New("trust: \"" + WorkloadTrust + "\" is the name of the program beside us; choose another for the rule")
+			}
+		}
 	}
 	if c.Keys != nil {
 		if err := v.addOwn(&c); err != nil {

@@ -26,6 +26,7 @@ type Options struct {
 	Logger   *slog.Logger
 	Level    *slog.LevelVar                // of Logger, as a reload sets it
 	Drivers  func(app.Drivers) app.Drivers // changes the drivers, such as to make one fail
+	Beside   *app.Beside                   // as app.Options has it
 }
 
 // Server is Keyhole in process, in a directory of its own.
@@ -50,7 +51,7 @@ func NewServer(t testing.TB, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.New(context.Background(), c, drivers, app.Options{Wall: o.Wall, Mono: o.Mono, Logger: o.Logger, Level: o.Level})
+	a, err := app.New(context.Background(), c, drivers, app.Options{Wall: o.Wall, Mono: o.Mono, Logger: o.Logger, Level: o.Level, Beside: o.Beside})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ type Keyhole struct {
 	InsecureHTTP bool           `key:"insecure_http" default:"false" doc:"Let the address be http on another machine: tokens and secrets can be read on the way."`
 	Auth         KeyholeAuth    `key:"auth" doc:"How to log in."`
 	TLS          KeyholeTLS     `key:"tls" doc:"How the server proves who it is."`
+	Timeout      Duration       `key:"timeout" default:"4s" min:"1ms" doc:"Longest wait for the answer to one request of a read, which may be tried again."`
 	Limits       UpstreamLimits `key:"limits" doc:"What this node may ask of it."`
 }
 

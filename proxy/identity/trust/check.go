@@ -71,8 +71,6 @@ func (k *checker) checkName() {
 		k.fail(`"local" is the name of tokens signed with our own key by hand; choose another`, "name")
 	case k.Name == "project":
 		k.fail(`"project" is the name of project tokens; choose another`, "name")
-	case k.Name == "function":
-		k.fail(`"function" is the name of the function beside an extension; choose another`, "name")
 	case k.Name == "hook":
 		k.fail(`"hook" is the name of what hooks sign; choose another`, "name")
 	case k.Name == "event":

@@ -38,7 +38,6 @@ func TestRulesThatAreRefused(t *testing.T) {
 	}{
 		"our own name":            {func(r *trust.Rule) { r.Name = "local" }, `trust rule "local": name: "local" is the name of`},
 		"project tokens' name":    {func(r *trust.Rule) { r.Name = "project" }, `name: "project" is the name of project tokens`},
-		"the function's name":     {func(r *trust.Rule) { r.Name = "function" }, `name: "function" is the name of the function`},
 		"hooks' name":             {func(r *trust.Rule) { r.Name = "hook" }, `name: "hook" is the name of what hooks sign`},
 		"notices' name":           {func(r *trust.Rule) { r.Name = "event" }, `name: "event" is the name of what a platform tells`},
 		"a name with a space":     {func(r *trust.Rule) { r.Name = "a b" }, `name: want a name`},

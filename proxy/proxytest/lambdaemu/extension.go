@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -105,13 +108,20 @@ func (x *Extension) ExitCode() int {
 	return x.cmd.ProcessState.ExitCode()
 }
 
-// MaxRSS is the most memory that the extension had, in KiB. It has ended.
+// MaxRSS is the most memory that the extension had so far, in KiB, as proc(5) tells (VmHWM); 0 where it does not. What
+// wait(2) tells of a process begins with what the one that started it had.
 func (x *Extension) MaxRSS() int64 {
-	<-x.exited
-	if u, ok := x.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return u.Maxrss
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", x.cmd.Process.Pid))
+	if err != nil {
+		return 0
 	}
-	return 0
+	_, text, _ := strings.Cut(string(status), "\nVmHWM:")
+	fields := strings.Fields(text)
+	if len(fields) < 2 || fields[1] != "kB" {
+		return 0
+	}
+	n, _ := strconv.ParseInt(fields[0], 10, 64)
+	return n
 }
 
 // Errors are what the extension said went wrong.
@@ -152,6 +162,18 @@ func (x *Extension) tell(ctx context.Context, kind string, body any) {
 	case <-x.exited:
 	case <-ctx.Done():
 	}
+}
+
+// crashed says which extension has ended by itself, with which an environment does not go on.
+func (e *Environment) crashed() error {
+	for _, x := range e.beside {
+		select {
+		case <-x.exited:
+			return fmt.Errorf("%w: extension %s", ErrExited, x.name)
+		default:
+		}
+	}
+	return nil
 }
 
 // tellInvoke hands the event of an invocation to the extensions.
@@ -281,9 +303,7 @@ func (e *Environment) extensionFailure(initial bool) http.HandlerFunc {
 		accepted(w)
 		if initial {
 			e.startOnce.Do(func() { close(e.exited) })
-			if e.cmd.Process != nil {
-				_ = e.cmd.Process.Kill()
-			}
+			_ = e.signalRuntime(syscall.SIGKILL)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"sync"
@@ -68,6 +69,7 @@ type Environment struct {
 	startOnce sync.Once // starts the runtime, or closes exited in place of it
 
 	mu        sync.Mutex
+	runtime   *os.Process // nil before it is started
 	started   time.Time
 	readyAt   time.Time
 	running   map[string]*invocation
@@ -150,12 +152,26 @@ func (e *Environment) startRuntime() error {
 		_ = e.server.Close()
 		return err
 	}
+	e.mu.Lock()
+	e.runtime = e.cmd.Process
+	e.mu.Unlock()
 	go func() {
 		_ = e.cmd.Wait()
 		close(e.exited)
 		e.abandon(ErrExited)
 	}()
 	return nil
+}
+
+// signalRuntime does nothing to a runtime that has not been started.
+func (e *Environment) signalRuntime(s syscall.Signal) error {
+	e.mu.Lock()
+	p := e.runtime
+	e.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	return p.Signal(s)
 }
 
 // Ready waits until the function asks for its first event. It returns what the function says, or ErrExited, where it does
@@ -183,6 +199,9 @@ func (e *Environment) unready() error {
 
 // Invoke sends one event and waits for what it comes to.
 func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	if err := e.crashed(); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	e.numbers++
 	in := &invocation{id: fmt.Sprintf("8476a536-e9f4-11e8-9739-%012d", e.numbers), payload: payload, done: make(chan struct{})}
@@ -249,7 +268,7 @@ func (e *Environment) Freeze() error { return e.signal(syscall.SIGSTOP) }
 func (e *Environment) Thaw() error { return e.signal(syscall.SIGCONT) }
 
 func (e *Environment) signal(s syscall.Signal) error {
-	err := e.cmd.Process.Signal(s)
+	err := e.signalRuntime(s)
 	for _, x := range e.beside {
 		err = errors.Join(err, x.cmd.Process.Signal(s))
 	}
@@ -271,9 +290,7 @@ func (e *Environment) Kill() {
 // endRuntime kills the runtime, also one that has not been started.
 func (e *Environment) endRuntime() {
 	e.startOnce.Do(func() { close(e.exited) })
-	if e.cmd.Process != nil {
-		_ = e.cmd.Process.Kill()
-	}
+	_ = e.signalRuntime(syscall.SIGKILL)
 	<-e.exited
 }
 
@@ -284,7 +301,7 @@ func (e *Environment) Shutdown() int {
 	told := e.extension || len(e.beside) > 0
 	e.mu.Unlock()
 	if told {
-		_ = e.cmd.Process.Signal(syscall.SIGTERM)
+		_ = e.signalRuntime(syscall.SIGTERM)
 		select {
 		case <-e.exited:
 		case <-time.After(shutdownTimeout):

@@ -12,7 +12,7 @@ import (
 )
 
 type event struct {
-	URL     string
+	URL     string            // "": what came of START before the first event
 	Headers map[string]string // ${NAME} in a value stands for a variable of the environment
 }
 
@@ -23,6 +23,7 @@ type answer struct {
 }
 
 func main() {
+	started := start()
 	api := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/invocation/"
 	for {
 		in, err := http.Get(api + "next")
@@ -35,7 +36,7 @@ func main() {
 			os.Exit(1)
 		}
 		path := "/response"
-		out, err := handle(body)
+		out, err := handle(body, started)
 		if err != nil {
 			path, out = "/error", []byte(`{"errorType":"Failed","errorMessage":"`+strings.ReplaceAll(err.Error(), `"`, "'")+`"}`)
 		}
@@ -47,11 +48,27 @@ func main() {
 	}
 }
 
-func handle(body []byte) ([]byte, error) {
+// start sends what START says, as a function does that reads its secrets when it is loaded.
+func start() []byte {
+	out, err := send(event{URL: os.Getenv("START"), Headers: map[string]string{"X-Aws-Parameters-Secrets-Token": "${AWS_SESSION_TOKEN}"}})
+	if err != nil {
+		out, _ = json.Marshal(answer{Body: err.Error()})
+	}
+	return out
+}
+
+func handle(body, started []byte) ([]byte, error) {
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil {
 		return nil, err
 	}
+	if e.URL == "" {
+		return started, nil
+	}
+	return send(e)
+}
+
+func send(e event) ([]byte, error) {
 	r, err := http.NewRequest(http.MethodGet, e.URL, http.NoBody)
 	if err != nil {
 		return nil, err
