@@ -209,7 +209,9 @@ func TestRetryAfter(t *testing.T) {
 		c.pass(time.Millisecond)
 		wait = "9999"
 		try("in time", 1)
-		c.pass(30 * time.Second)
+		c.pass(30*time.Second - time.Millisecond)
+		try("a long wait", 0)
+		c.pass(time.Millisecond)
 		wait = "soon"
 		try("no longer than 30 s", 1)
 		try("what cannot be understood asks nothing", 1)
