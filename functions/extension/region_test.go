@@ -27,16 +27,17 @@ func before(t *testing.T, region string) *proxytest.FaultProxy {
 	return proxytest.NewFaultProxy(t, u.Host)
 }
 
-// becomes asks until the answer has this state, "" for none: it is for what comes with time. No value on the way may say
-// that it is bound seconds old, or more.
+// becomes asks until the answer has this state, "" for none: it is for what comes with time. No value on the way that
+// the extension had kept may say that it is bound seconds old, or more.
 func (p *pair) becomes(t *testing.T, status int, state string, bound int) answer {
 	t.Helper()
 	for {
 		a := p.get(t, ofRegion)
-		if age, _ := strconv.Atoi(a.Headers.Get("Age")); a.Status == 200 && age >= bound {
-			t.Fatalf("a value that is %d seconds old was served", age)
+		had := a.Headers.Get("X-Keyhole-Cache")
+		if age, _ := strconv.Atoi(a.Headers.Get("Age")); had != "miss" && age >= bound {
+			t.Fatalf("a value that is %d seconds old was served, %s", age, had)
 		}
-		if a.Status == status && a.Headers.Get("X-Keyhole-Cache") == state {
+		if a.Status == status && had == state {
 			return a
 		}
 		if err := t.Context().Err(); err != nil {
