@@ -30,6 +30,7 @@ func main() {
 	open := func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) }
 	if err := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0])).Run(ctx, open); err != nil {
 		log.Error("the extension ends", "error", err.Error())
+		stop()
 		os.Exit(1)
 	}
 }

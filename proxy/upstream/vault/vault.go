@@ -72,7 +72,7 @@ func New(c Config) (secret.Upstream, error) {
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
-	if base.Scheme == "http" && !localhost.Is(base.Hostname()) && c.Logger != nil {
+	if localhost.Exposed(base) && c.Logger != nil {
 		c.Logger.Warn("a vault is reached without TLS: tokens and secrets can be read on the way", "address", base.Redacted())
 	}
 	e := &engine{
