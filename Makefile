@@ -30,7 +30,7 @@ export GOLANGCI_LINT_CACHE := $(abspath $(CACHE))/lint
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build lambda layer run demo test test-integration check bench soak policies policies-native fuzz tools deps fmt clean \
+.PHONY: help build lambda layer run demo test test-integration check bench bench-coldstart soak policies policies-native fuzz tools deps fmt clean \
 	check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree
 
 help: ## show this list
@@ -67,6 +67,10 @@ check: check-lint check-vet check-test check-tidy check-build check-policies che
 
 bench: ## benchmarks, printed as ratios against their baselines (BENCH_SHORT=1 for a look)
 	CGO_ENABLED=0 $(GO) run ./bench
+
+bench-coldstart: ## the start of the function and of the extension against an empty function (BENCH_SHORT=1 for a look)
+	./policies/native.sh $$($(GO) env GOARCH)
+	CGO_ENABLED=0 $(GO) run ./bench/coldstart
 
 soak: ## 1,000 servers killed under load: nothing that was answered is lost (KILLS=1000)
 	KEYHOLE_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -v -run '^TestKillLosesNothing$$' ./cmd/keyhole

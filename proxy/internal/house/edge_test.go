@@ -34,7 +34,7 @@ func TestExtensionLinksFewModules(t *testing.T) { linksOnly(t, "./functions/exte
 // linksOnly wants a package to link these modules, each of them, and no other.
 func linksOnly(t *testing.T, pkg string, want []string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-tags", "lambda.norpc", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", pkg)
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-tags", "lambda.norpc,nethttpomithttp2", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", pkg)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	var stderr bytes.Buffer
