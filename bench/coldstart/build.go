@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,12 +16,18 @@ import (
 const budgetFile = "functions/budget"
 
 // build makes a program as it is built for Lambda, for this machine. The machine code of the policies is what
-// make policies-native left.
+// make policies-native left. The file is then written once more, as one that is unpacked is: what the linker leaves in the
+// cache of files is in pieces, which makes a start of a large program up to a millisecond slower.
 func build(ctx context.Context, out, pkg string) error {
-	if text, err := exec.CommandContext(ctx, "scripts/build-function", out, pkg).CombinedOutput(); err != nil {
+	linked := out + ".linked"
+	if text, err := exec.CommandContext(ctx, "scripts/build-function", linked, pkg).CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w: %s", pkg, err, text)
 	}
-	return nil
+	program, err := os.ReadFile(linked)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(out, program, 0o700), os.Remove(linked))
 }
 
 // sizes reports how large the programs are.
