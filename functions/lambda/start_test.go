@@ -23,6 +23,7 @@ const (
 func TestPackagesDoLittleBeforeMain(t *testing.T) {
 	f := newFunction(t)
 	e := f.ready(t, lambdaemu.Config{Env: []string{"GODEBUG=inittrace=1"}})
+	e.Kill() // all that it wrote has come then
 	var allocs, bytes int
 	for _, i := range proxytest.ParseInits(e.Log()) {
 		allocs, bytes = allocs+i.Allocs, bytes+i.Bytes
@@ -71,10 +72,11 @@ func TestPolicyIsLoadedNotCompiled(t *testing.T) {
 	for _, row := range rows {
 		f := newFunction(t)
 		e := f.ready(t, lambdaemu.Config{Env: []string{row.debug, row.env}})
+		f.read(t, e, "web/DB", "first", "miss")
+		e.Kill()
 		if !strings.Contains(e.Log(), row.want) {
 			t.Errorf("%s: the log does not say %s:\n%s", row.name, row.want, e.Log())
 		}
-		f.read(t, e, "web/DB", "first", "miss")
 	}
 }
 
@@ -85,6 +87,7 @@ func TestStartIsSilent(t *testing.T) {
 	}
 	f := newFunction(t)
 	e := f.ready(t, lambdaemu.Config{})
+	e.Kill()
 	if e.Log() != "" {
 		t.Errorf("got %s", e.Log())
 	}
