@@ -312,6 +312,7 @@ func (e *Environment) Shutdown() int {
 	e.mu.Lock()
 	told := e.extension || len(e.beside) > 0
 	e.mu.Unlock()
+	e.startOnce.Do(func() { close(e.exited) }) // beside extensions another goroutine starts the runtime, or never does
 	if told {
 		_ = e.signalRuntime(syscall.SIGTERM)
 		select {
