@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
 	"slices"
 )
 
@@ -37,10 +36,15 @@ func VerifyCollected(sources []Source, o VerifyOptions) (Report, error) {
 // VerifyCollectedFiles is VerifyCollected for files.
 func VerifyCollectedFiles(paths []string, o VerifyOptions) (Report, error) {
 	sources := make([]Source, len(paths))
+	files := make([]lazyFile, len(paths))
+	defer func() {
+		for i := range files {
+			files[i].close()
+		}
+	}()
 	for i, p := range paths {
-		f := &lazyFile{path: p}
-		defer f.close()
-		sources[i] = Source{p, f}
+		files[i].path = p
+		sources[i] = Source{p, &files[i]}
 	}
 	return VerifyCollected(sources, o)
 }

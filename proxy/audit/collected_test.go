@@ -57,7 +57,7 @@ func gathered(t *testing.T) []string {
 			}
 			appendOne(t, l)
 		case "killed":
-			defer closeLog(t, l)
+			t.Cleanup(func() { closeLog(t, l) })
 		}
 		if end != "killed" {
 			closeLog(t, l)

@@ -44,6 +44,7 @@ type Sink struct {
 	client *awsjson.Client
 	what   string // for errors
 	most   int    // bytes of one part
+	chance func() float64
 	put    func(ctx context.Context, part []byte) error
 }
 
@@ -56,7 +57,7 @@ func open(c Config, service awsjson.Service, what string) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %s %s: %w", what, c.Name, err)
 	}
-	return &Sink{client: client, what: what + " " + c.Name}, nil
+	return &Sink{client: client, what: what + " " + c.Name, chance: rand.Float64}, nil
 }
 
 // Open asks nothing of the network.
@@ -109,7 +110,7 @@ func (s *Sink) insist(ctx context.Context, part []byte) error {
 		if err == nil || !passes(err) {
 			return err
 		}
-		wait := time.NewTimer(pause/2 + rand.N(pause/2))
+		wait := time.NewTimer(pause/2 + time.Duration(s.chance()*float64(pause/2)))
 		select {
 		case <-wait.C:
 		case <-ctx.Done():

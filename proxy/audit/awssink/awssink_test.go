@@ -3,6 +3,7 @@ package awssink_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -316,7 +317,9 @@ func TestSilence(t *testing.T) {
 // A batch that one call does not take goes in parts, and none follows one that was refused.
 func TestParts(t *testing.T) {
 	each(t, func(t *testing.T, s service) {
-		l := newLog(t, s.sink(t))
+		sink := s.sink(t)
+		awssink.SetMost(sink.(*awssink.Sink), 64<<10)
+		l := newLog(t, sink)
 		if err := appended(l); err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +344,7 @@ func TestParts(t *testing.T) {
 		<-entered
 		gone, cancel := context.WithCancel(context.Background())
 		cancel()
-		for range 2500 {
+		for range 300 {
 			_ = l.Append(gone, audittest.Access())
 		}
 		close(held)
@@ -352,13 +355,13 @@ func TestParts(t *testing.T) {
 		for appended(l) != nil { // until the refusal is known
 		}
 		s.stand(nil)
-		const more = 1200
+		const more = 150
 		for range more {
 			_ = l.Append(gone, audittest.Access())
 		}
 		closeLog(t, l)
 		r := verify(t, s)
-		if r.Failures != 1 || r.Records < more || r.Abandoned < 100 || r.Abandoned > 1500 {
+		if r.Failures != 1 || r.Records < more || r.Abandoned < 20 || r.Abandoned > 100 {
 			t.Errorf("got %d records, %d abandoned, %d failures; want that one part is abandoned", r.Records, r.Abandoned, r.Failures)
 		}
 	})
@@ -373,6 +376,60 @@ func TestNames(t *testing.T) {
 	c.Name, c.AWS.Region = name, ""
 	if _, err := awssink.NewDynamoDB(c); err == nil || !strings.Contains(err.Error(), "region") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A record of the stream and an item of the table are as large as the service takes them, and no larger.
+func TestPartsAreFilled(t *testing.T) {
+	var m audittest.Memory
+	l := newLog(t, &m)
+	for len(m.Text()) < 1200<<10 {
+		if err := appended(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeLog(t, l)
+	batch := m.Text()
+	for name, tt := range map[string]struct {
+		open func(awssink.Config) (*awssink.Sink, error)
+		most int
+	}{"firehose": {awssink.NewFirehose, 1000 << 10}, "dynamodb": {awssink.NewDynamoDB, 399 << 10}} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var parts []string
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var in struct {
+					Record struct{ Data []byte }
+					Item   struct{ Lines struct{ S string } }
+				}
+				if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if part := string(in.Record.Data) + in.Item.Lines.S; len(parts) == 0 || parts[len(parts)-1] != part { // not again
+					parts = append(parts, part)
+				}
+				_, _ = w.Write([]byte(`{"RecordId":"1"}`))
+			}))
+			defer srv.Close()
+			s, err := tt.open(config(srv.URL))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Write([]byte(batch)); err != nil {
+				t.Error(err)
+			}
+			_ = s.Close()
+			if strings.Join(parts, "") != batch {
+				t.Error("the parts are not the batch")
+			}
+			for i, part := range parts {
+				if len(part) > tt.most || i+1 < len(parts) && len(part) < tt.most-2048 || !strings.HasSuffix(part, "\n") {
+					t.Errorf("part %d of %d has %d bytes, want whole lines of up to %d", i+1, len(parts), len(part), tt.most)
+				}
+			}
+		})
 	}
 }
 

@@ -1,0 +1,4 @@
+package awssink
+
+// SetMost gives parts another size.
+func SetMost(s *Sink, bytes int) { s.most = bytes }
