@@ -283,7 +283,8 @@ func (e *Environment) Shutdown() int {
 	e.mu.Lock()
 	told := e.extension || len(e.beside) > 0
 	e.mu.Unlock()
-	if told {
+	e.startOnce.Do(func() { close(e.exited) }) // it has been started, or will not be
+	if told && e.cmd.Process != nil {
 		_ = e.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-e.exited:
