@@ -30,8 +30,8 @@ export GOLANGCI_LINT_CACHE := $(abspath $(CACHE))/lint
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build lambda layer run demo test test-integration check bench soak policies policies-native fuzz tools deps fmt clean \
-	check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree
+.PHONY: help build lambda layer run demo test test-integration check bench bench-coldstart soak policies policies-native fuzz tools deps fmt clean \
+	check-lint check-vet check-test check-tidy check-build check-policies check-native check-reproduced check-tree
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -62,11 +62,15 @@ test-integration: $(BAO) $(OIDC)/installed $(DYNALITE)/installed ## tests agains
 	KEYHOLE_DYNALITE=$$(test -s $(DYNALITE)/installed && echo $(abspath $(DYNALITE))) \
 		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest|dynalitetest)"$$' cmd functions proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
-check: check-lint check-vet check-test check-tidy check-build check-policies check-native check-tree ## everything that must hold before a merge; wants a clean tree
+check: check-lint check-vet check-test check-tidy check-build check-policies check-native check-reproduced check-tree ## everything that must hold before a merge; wants a clean tree
 	@echo "check: all good"
 
 bench: ## benchmarks, printed as ratios against their baselines (BENCH_SHORT=1 for a look)
 	CGO_ENABLED=0 $(GO) run ./bench
+
+bench-coldstart: ## the start of the function and of the extension against an empty function (BENCH_SHORT=1 for a look)
+	./policies/native.sh $$($(GO) env GOARCH)
+	CGO_ENABLED=0 $(GO) run ./bench/coldstart
 
 soak: ## 1,000 servers killed under load: nothing that was answered is lost (KILLS=1000)
 	KEYHOLE_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -v -run '^TestKillLosesNothing$$' ./cmd/keyhole
@@ -146,6 +150,10 @@ check-policies:
 
 # It fails where the engine does not load what it made, or makes different bytes the second time.
 check-native: policies-native
+
+# What is built for Lambda is the same bytes wherever it is built.
+check-reproduced: policies-native
+	GO="$(GO)" ./scripts/reproduce
 
 # Last, so that whatever the checks themselves changed is seen as well.
 check-tree:

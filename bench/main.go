@@ -43,7 +43,7 @@ type options struct {
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	short := flags.Bool("short", os.Getenv("BENCH_SHORT") != "", "shorter runs, whose numbers are only good for a look (BENCH_SHORT)")
-	only := flags.String("run", "", "regular expression: only the groups whose name matches (hot_read, goodput, policy, policy_load, token, platform, exchange, cache, distinct, memory, upstream)")
+	only := flags.String("run", "", "regular expression: only the groups whose name matches (hot_read, goodput, policy, policy_load, token, platform, exchange, audit, cache, distinct, memory, upstream)")
 	bare := flags.Bool("bare", false, "be the bare handler: the harness runs itself this way")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -79,7 +79,7 @@ type group struct {
 }
 
 func measure(ctx context.Context, o options, match *regexp.Regexp, r *report.Report) error {
-	groups := []group{{"hot_read", hotRead}, {"goodput", goodput}, {"policy", policyDecisions}, {"policy_load", policyLoad}, {"token", tokens}, {"platform", platformTokens}, {"exchange", exchanges}, {"cache", cacheHits}, {"distinct", distinctReads}, {"memory", cachedMemory}, {"upstream", upstreamReads}}
+	groups := []group{{"hot_read", hotRead}, {"goodput", goodput}, {"policy", policyDecisions}, {"policy_load", policyLoad}, {"token", tokens}, {"platform", platformTokens}, {"exchange", exchanges}, {"audit", audits}, {"cache", cacheHits}, {"distinct", distinctReads}, {"memory", cachedMemory}, {"upstream", upstreamReads}}
 	ran := 0
 	for _, g := range groups {
 		if !match.MatchString(g.name) {

@@ -24,16 +24,19 @@ func throttledStarts(ctx context.Context, o options, s *setting, r *report.Repor
 		return r.Skip("coldstart_*_128mb", "the share of a processor that a function of 128 MB has cannot be set: "+err.Error())
 	}
 	defer func() { err = errors.Join(err, group.remove()) }()
-	commands := map[*program]string{}
-	for _, p := range []*program{s.hello, s.function} {
-		commands[p] = filepath.Join(s.dir, p.name+".throttled")
-		// The shell that enters the group becomes the program: its own start is outside of the quota, and the same for both.
+	// An extension registers under the name of its file.
+	dir := filepath.Join(s.dir, "throttled")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range []*program{s.hello, s.function, s.extension} {
+		// The shell that enters the group becomes the program: its own start is outside of the quota, and the same for all.
 		text := fmt.Sprintf("#!/bin/sh\necho $$ >%s\nexec %s\n", filepath.Join(group.dir, "cgroup.procs"), p.bin)
-		if err := os.WriteFile(commands[p], []byte(text), 0o700); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, p.name), []byte(text), 0o700); err != nil {
 			return err
 		}
 	}
-	return s.compare(ctx, o.throttled, "_128mb", func(p *program) string { return commands[p] }, r)
+	return s.compare(ctx, o.throttled, "_128mb", func(p *program) string { return filepath.Join(dir, p.name) }, r)
 }
 
 // quota is a control group with a share of a processor.

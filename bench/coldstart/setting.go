@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,10 @@ const (
 	secretName  = "apps/web/DB"
 	secretPath  = "/v1/secrets/web/DB"
 	secretValue = "of-the-cold-start"
+	role        = "arn:aws:iam::" + awsemu.Account + ":role/function"
+
+	// patience is how long anything here may take.
+	patience = 30 * time.Second
 )
 
 // document is the configuration of the function: a secret of Secrets Manager, builtin:scope, and a record that is
@@ -31,24 +36,16 @@ const document = `{
   "upstreams": {"sm": {"type": "secretsmanager"}},
   "mounts": [{"path": "web", "upstream": "sm", "at": "apps/web"}],
   "state": {"type": "memory"},
-  "audit": {"key": "file:keys/audit.key", "sinks": [{"type": "file", "path": "audit/audit.jsonl", "required": true}]}
+  "audit": {"key": "file:keys/audit.key", "sinks": [{"type": "stdout", "required": true}]}
 }`
 
-// program is one that is started.
-type program struct {
-	name, bin string
-	env       []string
-	event     []byte // the first
-	answer    string // what its answer must contain
-}
-
-// setting is what the starts need: built programs, a package's folder and an emulator of AWS.
+// setting is what the starts need: built programs, the package of a function, that of none, and an emulator of AWS.
 type setting struct {
-	dir             string
-	hello, function *program
-	aws             *awsemu.Server
-	server          *http.Server
-	served          chan struct{}
+	dir                        string
+	hello, function, extension *program
+	aws                        *awsemu.Server
+	server                     *http.Server
+	served                     chan struct{}
 }
 
 func newSetting(ctx context.Context) (_ *setting, err error) {
@@ -71,35 +68,62 @@ func newSetting(ctx context.Context) (_ *setting, err error) {
 	return s, nil
 }
 
+func (s *setting) close() error {
+	err := s.server.Close()
+	<-s.served
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
 func (s *setting) prepare(ctx context.Context, aws string) error {
 	value := secretValue
 	s.aws.PutSecret(awsemu.Region, secretName, &value, nil)
-	if err := os.WriteFile(filepath.Join(s.dir, "keyhole.json"), []byte(document), 0o600); err != nil {
-		return err
+	task, bare := filepath.Join(s.dir, "task"), filepath.Join(s.dir, "bare")
+	for _, dir := range []string{task, bare} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
 	}
-	if err := devdir.Create(s.dir, ""); err != nil {
-		return err
-	}
-	token, err := s.token()
+	token, err := packaged(task)
 	if err != nil {
 		return err
 	}
-	s.hello = &program{name: "hello", bin: filepath.Join(s.dir, "hello"), event: []byte(`{}`), answer: "hello world"}
-	s.function = &program{name: "function", bin: filepath.Join(s.dir, "function"), event: urlEvent(token), answer: secretValue, env: []string{
-		"AWS_ENDPOINT_URL=" + aws, "AWS_ACCESS_KEY_ID=" + awsemu.AccessKey, "AWS_SECRET_ACCESS_KEY=" + awsemu.SecretKey,
-	}}
-	if err := build(ctx, s.hello.bin, "./bench/coldstart/hello"); err != nil {
+	port, err := freePort()
+	if err != nil {
 		return err
 	}
-	return build(ctx, s.function.bin, "./functions/lambda")
+	id, key, session := s.aws.Session(role)
+	env := []string{"AWS_ENDPOINT_URL=" + aws, "AWS_ACCESS_KEY_ID=" + id, "AWS_SECRET_ACCESS_KEY=" + key, "AWS_SESSION_TOKEN=" + session}
+	reader := filepath.Join(s.dir, "reader")
+	s.hello = &program{name: "hello", bin: filepath.Join(s.dir, "hello"), dir: bare, event: []byte(`{}`), answer: "hello world"}
+	s.function = &program{name: "function", bin: filepath.Join(s.dir, "function"), dir: task, env: env, event: urlEvent(token), answer: secretValue}
+	s.extension = &program{
+		name: "extension", bin: filepath.Join(s.dir, "extension"), beside: reader, dir: bare, env: append(env, "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT="+port),
+		event: []byte(`{"URL":"http://localhost:` + port + `/secretsmanager/get?secretId=` + secretName + `"}`), answer: secretValue,
+	}
+	for bin, pkg := range map[string]string{
+		s.hello.bin: "./bench/coldstart/hello", reader: "./bench/coldstart/reader", s.function.bin: "./functions/lambda", s.extension.bin: "./functions/extension",
+	} {
+		if err := build(ctx, bin, pkg); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (s *setting) token() (string, error) {
-	c, err := edge.Drivers().Load(filepath.Join(s.dir, "keyhole.json"), nil)
+// packaged makes the package of the function, and a token that reads its secret.
+func packaged(dir string) (token string, err error) {
+	file := filepath.Join(dir, "keyhole.json")
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+		return "", err
+	}
+	if err := devdir.Create(dir, ""); err != nil {
+		return "", err
+	}
+	c, err := edge.Drivers().Load(file, nil)
 	if err != nil {
 		return "", err
 	}
-	token, err := app.Issue(c, os.Getenv, app.TokenRequest{Scope: "read:web/**", Subject: "bench", TTL: c.Identity.MaxTTL})
+	token, err = app.Issue(c, os.Getenv, app.TokenRequest{Scope: "read:web/**", Subject: "bench", TTL: c.Identity.MaxTTL})
 	return strings.TrimSpace(token), err
 }
 
@@ -116,11 +140,12 @@ func urlEvent(token string) []byte {
 	return e
 }
 
-func (s *setting) close() error {
-	err := s.server.Close()
-	<-s.served
-	return errors.Join(err, os.RemoveAll(s.dir))
+// freePort is one that nobody has now.
+func freePort() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	port := ln.Addr().(*net.TCPAddr).Port
+	return strconv.Itoa(port), ln.Close()
 }
-
-// patience is how long anything here may take.
-const patience = 30 * time.Second

@@ -13,22 +13,43 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
 )
 
-// sample is one start: milliseconds from the start of the process until it was ready and until it gave its first answer,
-// and what it had used by then, in milliseconds of processor time and MB of memory.
+// program is one that is started: a function, or an extension beside one.
+type program struct {
+	name, bin string
+	beside    string // the function, where the program is an extension
+	dir       string // of the function's package
+	env       []string
+	event     []byte // the first
+	answer    string // what its answer must contain
+}
+
+// sample is one start: milliseconds from the start of the process until it was ready and until the first event was
+// answered, and what the process had used by then, in milliseconds of processor time and MB of memory.
 type sample struct{ ready, first, cpu, rss float64 }
 
-// start runs a program until it has answered its first event, which waits for it from the beginning. command is what is
-// run: the program, or what becomes it.
-func (p *program) start(ctx context.Context, dir, command string, env ...string) (got sample, log string, err error) {
+// start runs a program until the first event is answered, which waits from the beginning. command is what is run: the
+// program, or what becomes it. A function is ready when it asks for an event, an extension when it registers.
+func (p *program) start(ctx context.Context, command string, env ...string) (got sample, log string, err error) {
+	c := lambdaemu.Config{Command: command, Dir: p.dir, Env: append(env, p.env...), Timeout: patience}
+	if p.beside != "" {
+		c.Command, c.Extensions = p.beside, []string{command}
+	}
 	begun := time.Now()
-	e, err := lambdaemu.Start(lambdaemu.Config{Command: command, Dir: dir, Env: append(env, p.env...), Timeout: patience})
+	e, err := lambdaemu.Start(c)
 	if err != nil {
 		return sample{}, "", err
 	}
+	pid, cpu := e.PID, e.CPU
 	defer func() {
 		e.Kill()
-		log, got.cpu = e.Log(), ms(e.CPU())
+		log, got.cpu = e.Log(), ms(cpu())
 	}()
+	// An extension is told of an event only when it has asked for one.
+	if p.beside != "" {
+		if _, err := e.Ready(ctx); err != nil {
+			return sample{}, "", fmt.Errorf("%s: %w: %s", p.name, err, e.Log())
+		}
+	}
 	out, err := e.Invoke(ctx, p.event)
 	first := time.Since(begun)
 	if err != nil {
@@ -41,7 +62,11 @@ func (p *program) start(ctx context.Context, dir, command string, env ...string)
 	if err != nil {
 		return sample{}, "", err
 	}
-	rss, err := resident(e.PID())
+	if p.beside != "" {
+		x := e.Extensions()[0]
+		ready, pid, cpu = x.Registered(), x.PID, x.CPU
+	}
+	rss, err := resident(pid())
 	return sample{ready: ms(ready), first: ms(first), rss: rss}, "", err
 }
 

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
@@ -10,7 +9,7 @@ import (
 
 // Connecting is tried against the emulator, with the policies of the page.
 func TestExamplesWithAWS(t *testing.T) {
-	_, part, _ := aboutAWS(t)
+	_, part, _ := cut(t, upstreamsPage(t), aboutAWS)
 	_, url, _ := awsemu.StartAs(t, part)
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": awsemu.AccessKey, "AWS_SECRET_ACCESS_KEY": awsemu.SecretKey, "AWS_ENDPOINT_URL": url,
@@ -18,9 +17,5 @@ func TestExamplesWithAWS(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	var script strings.Builder
-	for _, b := range fence.FindAllStringSubmatch(part, -1) {
-		script.WriteString(b[2] + "\n")
-	}
-	runExample(t, script.String())
+	runBlocks(t, part)
 }

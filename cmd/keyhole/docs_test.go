@@ -60,21 +60,48 @@ func TestExamplesWithAVault(t *testing.T) {
 	t.Setenv("HOME", tools)
 	t.Setenv("BAO_ADDR", bao.URL)
 	t.Setenv("BAO_TOKEN", bao.Token)
-	before, _, after := aboutAWS(t)
+	page := upstreamsPage(t)
+	for _, other := range []string{aboutAWS, aboutKeyhole} {
+		before, _, after := cut(t, page, other)
+		page = before + after
+	}
+	runBlocks(t, page)
+}
+
+// Two nodes, one of which reads the other.
+func TestExamplesWithAnotherKeyhole(t *testing.T) {
+	_, part, _ := cut(t, upstreamsPage(t), aboutKeyhole)
+	runBlocks(t, part)
+}
+
+// runBlocks runs all examples of a text, in one shell.
+func runBlocks(t *testing.T, text string) {
+	t.Helper()
 	var script strings.Builder
-	for _, b := range fence.FindAllStringSubmatch(before+after, -1) {
+	for _, b := range fence.FindAllStringSubmatch(text, -1) {
 		script.WriteString(b[2] + "\n")
 	}
 	runExample(t, script.String())
 }
 
-// aboutAWS is the part of the page on upstreams that is about AWS, and what stands before and after it.
-func aboutAWS(t *testing.T) (before, part, after string) {
+// Parts of the page on upstreams that have tests of their own, as their titles begin.
+const (
+	aboutAWS     = "AWS "
+	aboutKeyhole = "Another Keyhole"
+)
+
+func upstreamsPage(t *testing.T) string {
 	t.Helper()
-	before, rest, found := strings.Cut(string(read(t, "../../docs/upstreams.md")), "\n## AWS ")
+	return string(read(t, "../../docs/upstreams.md"))
+}
+
+// cut finds the part of a page with this title, and what stands before and after it.
+func cut(t *testing.T, page, title string) (before, part, after string) {
+	t.Helper()
+	before, rest, found := strings.Cut(page, "\n## "+title)
 	part, after, more := strings.Cut(rest, "\n## ")
 	if !found || !more {
-		t.Fatal("docs/upstreams.md has no part on AWS")
+		t.Fatalf("the page has no part %q", title)
 	}
 	return before, part, "\n## " + after
 }

@@ -45,6 +45,8 @@ func TestIdentityDocument(t *testing.T) {
 		case isRule:
 			rules++
 			script += w.edit(t, rule) + "\n"
+		case strings.Contains(b[2], "function_url_only"): // of a function, which no server here is
+			parseExample(t, "the callers of a Function URL", "version: 1\n"+b[2]+"\naudit: {key: file:keys/audit.key, sinks: [{type: file, path: audit.jsonl}]}\n")
 		case b[1] == "yaml":
 			var part any
 			if err := yaml.Unmarshal([]byte(b[2]), &part); err != nil || !strings.Contains(b[2], "audience: "+devAudience+",") {
@@ -129,9 +131,13 @@ func newWorld(t *testing.T) *world {
 	replace(t, w.file("pod.token"), []byte(cluster.token([]string{devAudience})))
 	replace(t, w.file("aws.token"), []byte(w.platforms["aws"].token(devAudience)+"\n"))
 	w.command(t, "aws", map[string]string{
-		"iam enable-outbound-web-identity-federation":                                                                                                       "true",
-		"iam get-outbound-web-identity-federation-info --query IssuerIdentifier --output text":                                                              "echo " + w.platforms["aws"].claims["iss"].(string),
-		"sts get-web-identity-token --audience " + devAudience + " --signing-algorithm ES384 --duration-seconds 300 --query WebIdentityToken --output text": "cat " + w.file("aws.token"),
+		"iam enable-outbound-web-identity-federation":                                                                                                                                                  "true",
+		"iam get-outbound-web-identity-federation-info --query IssuerIdentifier --output text":                                                                                                         "echo " + w.platforms["aws"].claims["iss"].(string),
+		"sts get-web-identity-token --audience " + devAudience + " --signing-algorithm ES384 --duration-seconds 300 --query WebIdentityToken --output text":                                            "cat " + w.file("aws.token"),
+		"iam get-role --role-name worker --query Role.RoleId --output text":                                                                                                                            "echo AROACKCEVSQ6C2EXAMPLE",
+		"lambda create-function-url-config --function-name keyhole --auth-type AWS_IAM":                                                                                                                "true",
+		"lambda add-permission --function-name keyhole --statement-id worker-url --principal arn:aws:iam::123456789012:role/worker --action lambda:InvokeFunctionUrl --function-url-auth-type AWS_IAM": "true",
+		"lambda add-permission --function-name keyhole --statement-id worker-invoke --principal arn:aws:iam::123456789012:role/worker --action lambda:InvokeFunction --invoked-via-function-url":       "true",
 	})
 	w.command(t, "kubectl", map[string]string{
 		"get --raw /.well-known/openid-configuration":                `echo '{"issuer":"` + cluster.claims["iss"].(string) + `"}'`,

@@ -133,3 +133,20 @@ func TestStartsThatAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// What KEYHOLE_PREFETCH names is cached when the server says where it is; commands do not look at it.
+func TestPrefetch(t *testing.T) {
+	dir := t.TempDir()
+	dev(t, dir).Stop(t)
+	t.Setenv("KEYHOLE_PREFETCH", "web/production/NONE,"+seeded)
+	p := dev(t, dir)
+	if log := p.Stderr.String(); !strings.Contains(log, "secrets were read ahead") || !strings.Contains(log, "cached=1") && !strings.Contains(log, `"cached":1`) {
+		t.Errorf("got %s", log)
+	}
+	p.Stop(t)
+	t.Setenv("KEYHOLE_PREFETCH", seeded+",web//DB")
+	if _, stderr := keyhole(t, 1, "", "serve", "--config", filepath.Join(dir, devdir.ConfigFile)); !strings.Contains(stderr, `KEYHOLE_PREFETCH: name 2, "web//DB"`) {
+		t.Errorf("got %s", stderr)
+	}
+	keyhole(t, 0, "", "get", seeded, "--dir", dir)
+}

@@ -35,9 +35,7 @@ func TestMain(m *testing.M) {
 		defer func() { _ = os.RemoveAll(dir) }()
 		bootstrap, keyhole = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "keyhole")
 		for bin, pkg := range map[string]string{bootstrap: "./testdata/function", keyhole: "."} {
-			cmd := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-ldflags=-s -w", "-o", bin, pkg)
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if out, err := cmd.CombinedOutput(); err != nil {
+			if out, err := exec.Command("../../scripts/build-function", bin, pkg).CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 				return 1
 			}

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,35 +30,52 @@ upstreams:`
 // region is a Keyhole that has web/production/DB, and its URL. It takes the tokens that AWS gives the function's role.
 func region(t *testing.T, emu *awsemu.Server) (*proxytest.Server, string) {
 	t.Helper()
+	return regionWith(t, emu, "", nil)
+}
+
+// regionWith is region with more trust rules, and their key sets by name.
+func regionWith(t *testing.T, emu *awsemu.Server, rules string, keys map[string][]byte) (*proxytest.Server, string) {
+	t.Helper()
 	var handler http.Handler
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(front.Close)
 	key, dir := oidcemu.NewKey("ES384", "k1"), t.TempDir()
 	emu.Federate(awsemu.Federation{Issuer: federation, Key: key, Role: role})
+	all := map[string][]byte{"aws": oidcemu.JWKS(key)}
+	maps.Copy(all, keys)
 	if err := os.Mkdir(filepath.Join(dir, "keys"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "keys/aws.jwks.json"), oidcemu.JWKS(key), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range all {
+		if err := os.WriteFile(filepath.Join(dir, "keys", name+".jwks.json"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	s := proxytest.NewServer(t, proxytest.Options{Dir: dir, Document: strings.NewReplacer("https://keyhole.test", front.URL, "\nupstreams:", trustOfAWS).Replace(proxytest.Document)})
+	trust := strings.Replace(trustOfAWS, "\nupstreams:", rules+"\nupstreams:", 1)
+	s := proxytest.NewServer(t, proxytest.Options{Dir: dir, Document: strings.NewReplacer("https://keyhole.test", front.URL, "\nupstreams:", trust).Replace(proxytest.Document)})
 	handler = s.App.Native
+	tell(t, s, http.MethodPut, "/v1/secrets/web/production/DB", "write:web/production/*", `{"value":"of the region"}`)
+	return s, front.URL
+}
+
+// tell makes a request of a region, past what stands before it.
+func tell(t *testing.T, s *proxytest.Server, method, uri, scope, body string) {
+	t.Helper()
 	target := s.Target()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, target.URL+"/v1/secrets/web/production/DB", strings.NewReader(`{"value":"of the region"}`))
+	r, err := http.NewRequestWithContext(t.Context(), method, target.URL+uri, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+target.Token(t, map[string]string{"scope": "write:web/production/*"}))
+	r.Header.Set("Authorization", "Bearer "+target.Token(t, map[string]string{"scope": scope}))
 	resp, err := target.Transport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusCreated {
-		t.Fatalf("got %d %s", resp.StatusCode, text)
+	if text, _ := io.ReadAll(resp.Body); resp.StatusCode/100 != 2 {
+		t.Fatalf("%s %s: got %d %s", method, uri, resp.StatusCode, text)
 	}
-	return s, front.URL
 }
 
 // With KEYHOLE_URL both services' names are paths of the regional Keyhole, which decides who the function is.

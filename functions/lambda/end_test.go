@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -140,4 +141,27 @@ func TestThawInTheMiddleOfARead(t *testing.T) {
 		t.Errorf("got %+v", again)
 	}
 	f.sealed(t, []answered{a}, 0)
+}
+
+// An end that comes while the vault is silent comes in time, and seals the log.
+func TestShutdownInTheMiddleOfARequest(t *testing.T) {
+	f := newFrozen(t, lambdaemu.Config{Timeout: proxytest.Patience})
+	f.token = f.fresh(t)
+	all := []answered{f.secret(t, "web/DB")}
+	asked := make(chan struct{})
+	f.aws.Interpose(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		_, _ = io.Copy(io.Discard, r.Body)
+		close(asked)
+		<-r.Context().Done()
+		return true
+	})
+	done := make(chan struct{})
+	event := f.get("/v1/secrets/shared/KEY")
+	go func() {
+		defer close(done)
+		_, _ = f.Invoke(t.Context(), event)
+	}()
+	<-asked
+	f.sealed(t, all, 0)
+	<-done
 }

@@ -210,24 +210,36 @@ func TestThawEndsTokens(t *testing.T) {
 	f.sealed(t, []answered{ended, early}, 0)
 }
 
-// The connections to the vault that were cut while the process was frozen cost no request.
+// The connections to the vault that were cut while the process was frozen cost no request: neither those whose end it is
+// told of, nor those that somebody on the way has forgotten.
 func TestThawFindsConnectionsCut(t *testing.T) {
+	for name, cut := range map[string][]proxytest.Fault{"Reset": {{Down: true}, {}}, "Lost": {{Lost: true}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			thawWithout(t, cut)
+		})
+	}
+}
+
+func thawWithout(t *testing.T, cut []proxytest.Fault) {
+	t.Helper()
 	f := &frozen{function: newFunctionOf(t, restricted), clock: proxytest.NewClock(t)}
 	f.aws.SetWall(f.clock.Now)
 	url, _ := strings.CutPrefix(f.env[0], "AWS_ENDPOINT_URL=http://")
 	between := proxytest.NewFaultProxy(t, url)
 	f.env[0] = "AWS_ENDPOINT_URL=http://" + between.Address
-	f.Environment = f.ready(t, lambdaemu.Config{Command: clocked, Env: []string{f.clock.Env()}})
+	f.Environment = f.ready(t, lambdaemu.Config{Command: clocked, Env: []string{f.clock.Env()}, Timeout: 3 * time.Second})
 	f.token = f.fresh(t)
 	var all []answered
-	for range 20 {
+	for range 8 {
 		a := f.secret(t, "web/DB")
 		if all = append(all, a); !a.is(200, `"value":"first"`) || a.Headers["X-Keyhole-Cache"] != "miss" {
 			t.Errorf("got %+v", a)
 		}
 		f.freeze(t, 2*time.Hour, func() {
-			between.Set(t, proxytest.Fault{Down: true})
-			between.Set(t, proxytest.Fault{})
+			for _, fault := range cut {
+				between.Set(t, fault)
+			}
 		})
 	}
 	f.sealed(t, all, 0)

@@ -60,10 +60,9 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// build makes the function as it is built for Lambda, with more flags of go build where a test wants them.
 func build(file string, flags ...string) error {
-	cmd := exec.Command("go", append(append([]string{"build", "-tags", "lambda.norpc", "-o", file}, flags...), ".")...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
+	out, err := exec.Command("../../scripts/build-function", append([]string{file, "."}, flags...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}

@@ -157,9 +157,14 @@ func (b *builder) closing(c func() error) { b.app.closers = append(b.app.closers
 
 func (b *builder) build(ctx context.Context) error {
 	c := b.env.Config
-	log, r, err := b.auditAndRuling(ctx)
+	// The policy first: a function makes meanwhile what its keys need.
+	r, err := b.ruling(ctx)
 	if err != nil {
 		return err
+	}
+	log, err := b.audit()
+	if err != nil {
+		return errors.Join(fmt.Errorf("audit: %w", err), r.discard(ctx, b.app))
 	}
 	b.app.audit = log
 	b.app.policy, b.app.issuers = r.policy, r.issuers
@@ -197,25 +202,6 @@ func (b *builder) build(ctx context.Context) error {
 		Proxy: b.app.Proxy, Region: c.Region, Secrets: c.Listen.AWS.Secrets, Parameters: c.Listen.AWS.Parameters, Logger: b.options.Logger,
 	})
 	return err
-}
-
-// auditAndRuling builds, side by side, the two parts that a start waits for longest.
-func (b *builder) auditAndRuling(ctx context.Context) (*audit.Log, *ruling, error) {
-	var (
-		r     *ruling
-		wrong error
-		built sync.WaitGroup
-	)
-	built.Go(func() { r, wrong = b.ruling(ctx) })
-	log, err := b.audit()
-	built.Wait()
-	if err != nil {
-		err = fmt.Errorf("audit: %w", err)
-		if wrong == nil {
-			wrong = r.discard(ctx, b.app)
-		}
-	}
-	return log, r, errors.Join(err, wrong)
 }
 
 func (b *builder) state() (state.Store, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
@@ -24,29 +23,16 @@ func (r *ruling) discard(ctx context.Context, a *App) error {
 	return errors.Join(r.policy.Close(context.WithoutCancel(ctx)), r.issuers.closeBut(a.issuers))
 }
 
-// ruling reads keys, and beside that reads and loads the policies: both take milliseconds, and a start waits for them. On
-// error nothing is left open.
+// ruling reads policies and compiles them, and reads keys. On error nothing is left open.
 func (b *builder) ruling(ctx context.Context) (*ruling, error) {
 	c := b.env.Config
-	var (
-		policy *wasm.Chain
-		failed error
-		loaded sync.WaitGroup
-	)
-	loaded.Go(func() { policy, failed = b.policy(ctx) })
-	hooks, id, err := b.callers()
-	loaded.Wait()
-	switch {
-	case err != nil && failed == nil:
-		failed = policy.Close(context.WithoutCancel(ctx))
-	case failed != nil:
-		failed = fmt.Errorf("policy: %w", failed)
-		if err == nil {
-			failed = errors.Join(failed, id.issuers.closeBut(b.app.issuers))
-		}
+	policy, err := b.policy(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
 	}
-	if err = errors.Join(err, failed); err != nil {
-		return nil, err
+	hooks, id, err := b.callers()
+	if err != nil {
+		return nil, errors.Join(err, policy.Close(context.WithoutCancel(ctx)))
 	}
 	return &ruling{
 		rules: proxy.Rules{

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -149,6 +150,41 @@ func TestVerifyCollectedFindsEdits(t *testing.T) {
 		if _, err := verifyLines(both, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
 			t.Errorf("with another line of the number of line %d: %v", i, err)
 		}
+	}
+}
+
+// An instance that somebody else's key signed, or a record behind a seal, was not written by the log.
+func TestVerifyCollectedFindsForgeries(t *testing.T) {
+	lines := gathered(t)
+	var m audittest.Memory
+	l, err := audit.New(audit.Config{
+		Sink: &shared{Memory: &m, store: -1}, Key: ed25519.NewKeyFromSeed([]byte("fedcba9876543210fedcba9876543210")),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	with := func(more ...string) error {
+		_, err := verifyLines(append(lines[:len(lines):len(lines)], more...), audit.VerifyOptions{})
+		return err
+	}
+	if err := with(lineList(t, m.Sources())...); !errors.Is(err, audit.ErrTampered) {
+		t.Errorf("an instance of another key: %v", err)
+	}
+	seals := 0
+	for _, line := range lines {
+		r := decode(t, line)
+		if r.Kind != audit.Seal {
+			continue
+		}
+		seals++
+		behind := audit.Encode(nil, audittest.Access(), audit.Chain{Instance: r.Chain.Instance, Seq: r.Chain.Seq + 1, Prev: r.Chain.Hash})
+		if err := with(string(behind)); !errors.Is(err, audit.ErrTampered) {
+			t.Errorf("a record behind a seal: %v", err)
+		}
+	}
+	if seals != 2 {
+		t.Errorf("%d seals, want two", seals)
 	}
 }
 

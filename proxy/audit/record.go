@@ -31,6 +31,12 @@
 // ends with that record; without it lines may follow there that a failed write stored, which count for nothing.
 // "public_key" is there where the key was made by the process that signs, and nobody else has it.
 //
+// # Shared places
+//
+// Standard output, a table or a stream takes the lines of many instances, in no order that counts, and keeps what a failed
+// call stored. After a failure the log goes on there as another instance, whose birth names the last record that was
+// acknowledged; lines of the old instance after that record count for nothing. VerifyCollected verifies such lines.
+//
 // # Counted refusals
 //
 // Of the refusals of one source more than 50 a second are counted. An aggregate record without "pair" is the 51st, whole,

@@ -78,6 +78,9 @@ func TestStaleOfTheUpstream(t *testing.T) {
 			t.Errorf("read %d, %s, %v old, %v; want 1, stale, %v", n, s, age, err, u.age)
 		}
 	}
+	if got := u.count(); got != 1 {
+		t.Errorf("%d reads, want 1", got)
+	}
 	restricted := staleTTL
 	restricted.Stale = 0
 	if _, _, _, err := u.ask(t, c, key(t, "b"), restricted); !errors.Is(err, secret.ErrUnavailable) {

@@ -17,6 +17,10 @@ const (
 	refreshPause  = time.Second      // after a failed refresh of an entry
 	failingFor    = 10 * time.Second // after a failed refresh of an entry it is served stale while the next is under way
 
+	// inlinePatience is how long a caller waits for a refresh, where those are inline, while what is held may be served
+	// anyhow: enough for a vault that is well, and a new connection to it.
+	inlinePatience = time.Second
+
 	// staleMargin is how long before its deadline a caller stops waiting for a read when there is an entry to fall back
 	// on: what remains is for the record and the answer.
 	staleMargin = 200 * time.Millisecond
@@ -49,7 +53,11 @@ type flight struct {
 // did not fail just now.
 func (c *Cache) wantsRefreshLocked(it *item, age time.Duration, ttl TTL, now instant) bool {
 	due := age >= min(ttl.Soft, ttl.Hard) || it.rejected || it.epoch != c.clock.epoch || it.secret.Stale
-	return due && (it.failed == instant{} || it.failed.since(now) >= refreshPause)
+	pause := refreshPause
+	if it.vain {
+		pause = failingFor // each try costs its caller all the time that it has
+	}
+	return due && (it.failed == instant{} || it.failed.since(now) >= pause)
 }
 
 // refreshLocked starts a background read of k unless one is under way already or too many others are.
@@ -216,7 +224,7 @@ func (c *Cache) failedLocked(f *flight, now instant, err error) {
 		return
 	}
 	if held {
-		old.failed = now
+		old.failed, old.vain = now, false
 	}
 }
 

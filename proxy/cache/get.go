@@ -12,7 +12,8 @@ import (
 // Config.RefreshInline; a failed refresh leaves it, and is not tried again for a second. From the hard TTL on, and
 // without an entry, Get waits for an upstream read. If that fails, or has not ended shortly before ctx's deadline, an
 // entry within the stale bound is served; else the read's error is returned. For ten seconds after a read has failed so, the
-// entry is served at once and the next read is made in the background, unless Config.RefreshInline. Of a secret that the upstream has said not
+// entry is served at once and the next read is made in the background, unless Config.RefreshInline. With that a caller waits
+// a second at most before the hard TTL, and an upstream that was waited for in vain is left alone for ten. Of a secret that the upstream has said not
 // to exist, a NegativeError is returned while ttl lets it be remembered. ctx bounds this caller's waiting only: a read
 // goes on to its end, also, up to a number of such reads, when nobody waits for it any more. With Config.RefreshInline it
 // goes on while anyone waits.
@@ -38,14 +39,15 @@ func (c *Cache) Get(ctx context.Context, k Key, ttl TTL, load Load) (Handle, err
 		return Handle{}, err
 	}
 	held := it != nil // not it itself: once unlocked it may go away
+	good := held && age < ttl.Hard && !it.secret.Stale
 	f, err := c.joinLocked(ctx, k, ttl, now, load)
 	c.unlock()
 	var h Handle
 	if err == nil {
-		h, err = c.await(ctx, f, held, ttl)
+		h, err = c.await(ctx, f, ttl, held, good)
 	}
 	if err != nil && held && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
-		if old, ok := c.fallBack(k, ttl); ok {
+		if old, ok := c.fallBack(k, ttl, err); ok {
 			return old, nil
 		}
 	}
@@ -93,23 +95,35 @@ func (c *Cache) serveLocked(it *item, age time.Duration, ttl TTL) Handle {
 	return it.handle(age, Hit)
 }
 
-// await waits for f. A caller with an entry to fall back on leaves while there is time to answer with it.
-func (c *Cache) await(ctx context.Context, f *flight, held bool, ttl TTL) (Handle, error) {
+// await waits for f. A caller with an entry to fall back on leaves while there is time to answer with it, and soon where
+// that is good anyhow.
+func (c *Cache) await(ctx context.Context, f *flight, ttl TTL, held, good bool) (Handle, error) {
 	if at, ok := ctx.Deadline(); ok && held {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, at.Add(-staleMargin))
 		defer cancel()
 	}
+	if good {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, inlinePatience)
+		defer cancel()
+	}
 	return c.wait(ctx, f, ttl)
 }
 
-// fallBack serves the entry of k after its upstream failed, if there still is one: an invalidation may have come.
-func (c *Cache) fallBack(k Key, ttl TTL) (Handle, bool) {
+// fallBack serves the entry of k after its upstream failed, if there still is one: an invalidation may have come. Where
+// refreshes are inline, one that was waited for in vain is not tried again for a while: nothing else would find out an
+// upstream that is silent, since reads that nobody waits for are cut off.
+func (c *Cache) fallBack(k Key, ttl TTL, err error) (Handle, bool) {
 	c.mu.Lock()
 	defer c.unlock()
-	it, age := c.findLocked(k, ttl, c.clock.observe())
+	now := c.clock.observe()
+	it, age := c.findLocked(k, ttl, now)
 	if it == nil {
 		return Handle{}, false
+	}
+	if c.cfg.RefreshInline && errors.Is(err, context.DeadlineExceeded) {
+		it.failed, it.vain = now, true
 	}
 	return c.serveLocked(it, age, ttl), true
 }

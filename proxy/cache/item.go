@@ -27,6 +27,7 @@ type item struct {
 
 	// Guarded by Cache.mu.
 	failed       instant // when the last refresh failed, if it did: none is tried for a moment
+	vain         bool    // the last refresh did not fail, but was not waited for any more; with Config.RefreshInline only
 	rejected     bool    // does not work any more, somebody says
 	prev, next   *item   // the chain of one place; next also chains the dead
 	older, newer *item   // the queue of one keep, in the order of the reads' ends

@@ -66,7 +66,10 @@ func (c *IAM) claims() (claims *strictjson.Node, subject string, err error) {
 	}
 	claims = &strictjson.Node{Kind: strictjson.Object}
 	for _, p := range [...]policy.Pair{
-		{Name: "sub", Value: subject}, {Name: "account", Value: account}, {Name: "role", Value: role}, {Name: "role_id", Value: roleID},
+		{Name: "sub", Value: subject},
+		{Name: "account", Value: account},
+		{Name: "role", Value: role},
+		{Name: "role_id", Value: roleID},
 		{Name: "session", Value: session},
 	} {
 		claims.Members = append(claims.Members, strictjson.Member{Name: p.Name, Value: strictjson.Node{Kind: strictjson.String, Text: []byte(p.Value)}})

@@ -12,6 +12,7 @@ import (
 type Fault struct {
 	Down  bool          // nobody listens, and connections that were open are reset
 	Hole  bool          // connections open, and nothing comes through them
+	Lost  bool          // nothing comes through the connections that are open now, and whoever waits is not told; later ones work
 	Delay time.Duration // each piece of an answer comes so much later
 	Reset int           // a connection is reset after so many bytes of an answer; 0 never
 }
@@ -28,6 +29,7 @@ type FaultProxy struct {
 	changed  chan struct{} // closed when fault is replaced
 	listener net.Listener  // nil while Down
 	conns    map[net.Conn]bool
+	cuts     int // faults with Lost so far
 	requests int
 }
 
@@ -51,6 +53,9 @@ func (p *FaultProxy) Set(t testing.TB, f Fault) {
 	p.fault = f
 	close(p.changed)
 	p.changed = make(chan struct{})
+	if f.Lost {
+		p.cuts++
+	}
 	down := p.listener == nil
 	if f.Down && !down {
 		_ = p.listener.Close()
@@ -98,6 +103,9 @@ func (p *FaultProxy) listen(t testing.TB, address string) {
 }
 
 func (p *FaultProxy) serve(client net.Conn) {
+	p.mu.Lock()
+	cuts := p.cuts
+	p.mu.Unlock()
 	defer p.keep(client)()
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
@@ -111,7 +119,7 @@ func (p *FaultProxy) serve(client net.Conn) {
 		reset(server)
 	}()
 	sent := 0
-	p.pass(client, server, func(piece []byte) bool { return p.answered(client, piece, &sent) })
+	p.pass(client, server, func(piece []byte) bool { return p.answered(client, piece, &sent, cuts) })
 	reset(client)
 	<-done
 }
@@ -160,13 +168,14 @@ func (p *FaultProxy) asked(piece []byte) bool {
 	return true
 }
 
-func (p *FaultProxy) answered(client net.Conn, piece []byte, sent *int) bool {
+// answered lets a piece of an answer pass. cuts is how many there had been when the connection was opened.
+func (p *FaultProxy) answered(client net.Conn, piece []byte, sent *int, cuts int) bool {
 	for {
 		p.mu.Lock()
-		f, changed := p.fault, p.changed
+		f, changed, lost := p.fault, p.changed, p.cuts > cuts
 		p.mu.Unlock()
 		switch {
-		case f.Hole:
+		case f.Hole, lost && !f.Down:
 			<-changed
 			continue
 		case f.Delay > 0:

@@ -55,7 +55,7 @@ func register(api string) error {
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience)) // on an open connection it cannot fail
 	url := "http://" + api + "/2020-01-01/extension/"
-	resp, err := ask(conn, http.MethodPost, url+"register", `{"events":[]}`, "Lambda-Extension-Name", "keyhole")
+	resp, err := ask(conn, http.MethodPost, url+"register", `{"events":[]}`, "Lambda-Extension-Name", "keyhole-runtime")
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = errors.New(resp.Status)
 	}

@@ -1,6 +1,5 @@
-// Package runtimeapi says what aws-lambda-go has no word for, or only a slow one: that a function cannot start, and that
-// it wants to know its end. Of a function that cannot start Lambda then tells whoever
-// deployed it why, instead of that the process ended.
+// Package runtimeapi does what aws-lambda-go has no word for, or only a slow one. A function that cannot start says why:
+// Lambda then tells whoever deployed it, instead of that the process ended. And a function hears of its end.
 package runtimeapi
 
 import (

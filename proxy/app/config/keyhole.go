@@ -75,7 +75,7 @@ func (u *Keyhole) Audience() string {
 
 func (k *checker) keyhole(p *path, u *Keyhole) {
 	address, err := url.Parse(u.Address)
-	if err == nil && address.Scheme == "http" && !u.InsecureHTTP && !localhost.Is(address.Hostname()) {
+	if err == nil && localhost.Exposed(address) && !u.InsecureHTTP {
 		k.conflict(p.key("address"), "is http on another machine, where tokens and secrets can be read on the way; want https, or say insecure_http: true", "", p.key("insecure_http"))
 	}
 }

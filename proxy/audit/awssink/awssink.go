@@ -72,7 +72,7 @@ func (s *Sink) Write(batch []byte) error {
 			err = s.insist(ctx, batch[:n])
 		}
 		if err != nil {
-			return fmt.Errorf("audit log in the %s: %w", s.what, err)
+			return fmt.Errorf("audit log in the %s: %w", s.what, explained(err))
 		}
 		batch = batch[n:]
 	}
@@ -118,6 +118,20 @@ func (s *Sink) insist(ctx context.Context, part []byte) error {
 		}
 	}
 }
+
+// explained says of a place that is missing what the word of an upstream would hide.
+func explained(err error) error {
+	if errors.Is(err, secret.ErrNotFound) {
+		return missing{err}
+	}
+	return err
+}
+
+// missing wraps secret.ErrNotFound.
+type missing struct{ error }
+
+func (missing) Error() string   { return "there is none of that name in this region and account" }
+func (m missing) Unwrap() error { return m.error }
 
 // passes reports whether the same may succeed a little later. Whom AWS does not know, and what it refuses, it will not
 // take in some seconds either.

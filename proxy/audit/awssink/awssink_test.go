@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -371,6 +373,60 @@ func TestNames(t *testing.T) {
 	c.Name, c.AWS.Region = name, ""
 	if _, err := awssink.NewDynamoDB(c); err == nil || !strings.Contains(err.Error(), "region") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The policies of the page name the action that each sink calls and no other, and with that of Firehose it works.
+func TestLeastPrivilege(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies := awsemu.DocumentedPolicies(t, string(page))
+	emu, url := awsemu.Start(t)
+	emu.PutStream(awsemu.Region, name)
+	emu.Attach(awsemu.AccessKey, policies["audit-firehose"]...)
+	s, err := awssink.NewFirehose(config(url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLog(t, s)
+	if err := appended(l); err != nil {
+		t.Error(err)
+	}
+	closeLog(t, l)
+
+	var mu sync.Mutex
+	called := map[string]bool{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		called[strings.Replace(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.", "dynamodb:", 1)] = true
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer srv.Close()
+	table, err := awssink.NewDynamoDB(config(srv.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = newLog(t, table)
+	if err := appended(l); err != nil {
+		t.Error(err)
+	}
+	closeLog(t, l)
+	for _, c := range emu.Calls() {
+		called[c.Action] = true
+	}
+	allowed := map[string]bool{}
+	for _, name := range []string{"audit-firehose", "audit-dynamodb"} {
+		for _, s := range policies[name] {
+			for _, action := range s.Action {
+				allowed[action] = true
+			}
+		}
+	}
+	if !maps.Equal(called, allowed) || len(allowed) != 2 {
+		t.Errorf("called %v, allowed %v", called, allowed)
 	}
 }
 

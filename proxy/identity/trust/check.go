@@ -119,8 +119,13 @@ func (k *checker) checkVouched() {
 		key string
 		set bool
 	}{
-		{"jwks_uri", k.JWKSURI != ""}, {"jwks", k.JWKS != ""}, {"ca", k.CA != ""}, {"allow_private", k.AllowPrivate},
-		{"algs", len(k.Algorithms) > 0}, {"audiences", len(k.Audiences) > 0}, {"max_ttl", k.MaxTTL != k.platform.template.maxTTL},
+		{"jwks_uri", k.JWKSURI != ""},
+		{"jwks", k.JWKS != ""},
+		{"ca", k.CA != ""},
+		{"allow_private", k.AllowPrivate},
+		{"algs", len(k.Algorithms) > 0},
+		{"audiences", len(k.Audiences) > 0},
+		{"max_ttl", k.MaxTTL != k.platform.template.maxTTL},
 	} {
 		if f.set {
 			k.fail("is for tokens, and these callers bring none; remove it", f.key)

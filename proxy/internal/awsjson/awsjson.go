@@ -111,7 +111,7 @@ func (c Config) open() (to caller, k *sessions, err error) {
 			return to, nil, err
 		}
 	}
-	w, err := wire.New(wire.Config{CA: c.CA})
+	w, err := wire.New(wire.Config{CA: c.CA, Wall: c.Wall})
 	if err != nil {
 		return to, nil, fmt.Errorf("aws: %w", err)
 	}
@@ -135,7 +135,7 @@ func checkEndpoint(endpoint string, log *slog.Logger) error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("aws: an endpoint must be http://HOST:PORT or https://HOST:PORT, without user, query and fragment")
 	}
-	if u.Scheme == "http" && !localhost.Is(u.Hostname()) {
+	if localhost.Exposed(u) {
 		log.Warn("an AWS endpoint is reached without TLS: secrets can be read on the way", "endpoint", u.Redacted())
 	}
 	return nil

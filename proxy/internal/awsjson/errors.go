@@ -24,9 +24,8 @@ var (
 	ErrMalformed = fmt.Errorf("%w: the answer is not one of AWS", secret.ErrUnavailable)
 	// ErrRequest: AWS does not accept the request as a whole, for what stands in it. It is a kind of secret.ErrUnreadable.
 	ErrRequest = fmt.Errorf("%w: it does not accept the request", secret.ErrUnreadable)
-	// ErrConflict: the condition of the request does not hold: something else is stored there. It is a kind of
-	// secret.ErrUnreadable.
-	ErrConflict = fmt.Errorf("%w: something else is stored there", secret.ErrUnreadable)
+	// ErrConflict: the condition of the request does not hold. What it asked for was not done.
+	ErrConflict = errors.New("the condition does not hold: something else is stored there")
 	// ErrClosed: Close was called. It is a kind of secret.ErrUnavailable.
 	ErrClosed = wire.ErrClosed
 )

@@ -31,19 +31,27 @@ func TestFunctionLinksFewModules(t *testing.T) {
 
 func TestExtensionLinksFewModules(t *testing.T) { linksOnly(t, "./functions/extension", edgeModules) }
 
+// heavy are packages of the standard library that a function has done without so far: each is large, or does something
+// before main, in every start.
+var heavy = []string{
+	"regexp", "text/template", "html/template", "encoding/gob", "database/sql", "database/sql/driver", "expvar", "go/ast", "flag", "testing",
+	"net/http/pprof", "net/http/httptest", "os/exec", "archive/zip",
+}
+
+func TestFunctionsLinkNothingHeavy(t *testing.T) {
+	for _, pkg := range []string{"./functions/lambda", "./functions/extension"} {
+		for _, dep := range listed(t, pkg, "{{.ImportPath}}") {
+			if slices.Contains(heavy, dep) {
+				t.Errorf("%s links %s", pkg, dep)
+			}
+		}
+	}
+}
+
 // linksOnly wants a package to link these modules, each of them, and no other.
 func linksOnly(t *testing.T, pkg string, want []string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-tags", "lambda.norpc", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", pkg)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, &stderr)
-	}
-	linked := slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(out)))))
+	linked := listed(t, pkg, "{{with .Module}}{{.Path}}{{end}}")
 	if !slices.Contains(linked, module) {
 		t.Fatalf("go list names %q, not even this module", linked)
 	}
@@ -57,4 +65,19 @@ func linksOnly(t *testing.T, pkg string, want []string) {
 			t.Errorf("%s links %s no more: take it off the list", pkg, mod)
 		}
 	}
+}
+
+// listed is what go list says of all that pkg links for Lambda.
+func listed(t *testing.T, pkg, format string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-tags", "lambda.norpc,nethttpomithttp2", "-deps", "-f", format, pkg)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(out)))))
 }

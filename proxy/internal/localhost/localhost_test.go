@@ -1,6 +1,7 @@
 package localhost_test
 
 import (
+	"net/url"
 	"testing"
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/localhost"
@@ -13,6 +14,20 @@ func TestIs(t *testing.T) {
 	} {
 		if got := localhost.Is(host); got != want {
 			t.Errorf("%q: got %v", host, got)
+		}
+	}
+}
+
+func TestExposed(t *testing.T) {
+	for address, want := range map[string]bool{
+		"http://vault.example": true, "http://10.0.0.1:8200": true, "https://vault.example": false, "http://localhost:8200": false, "http://[::1]:8200": false, "http://127.0.0.1": false,
+	} {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := localhost.Exposed(u); got != want {
+			t.Errorf("%s: got %t, want %t", address, got, want)
 		}
 	}
 }

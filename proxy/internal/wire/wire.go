@@ -3,6 +3,7 @@
 // Its laws:
 //   - It speaks HTTP/1.1 only: on the one connection of HTTP/2 a packet lost would hold up every request.
 //   - Redirects are not followed, and proxies of the environment are not used: what a request carries is for its address.
+//   - A connection that was idle for a minute by the wall clock is not used again, also where the process was frozen meanwhile.
 //   - Answers are bounded, and what held them on the way is wiped.
 //   - Why there was no answer is said in words of our own: the text of the library may quote what the other side sent.
 package wire
@@ -16,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/answerbody"
@@ -39,11 +41,15 @@ type Config struct {
 	CA []byte
 	// Certificate is asked for each connection for what is to be shown; nil shows nothing.
 	Certificate func() (*tls.Certificate, error)
+	// Wall is the clock that also runs while the process is frozen; nil is time.Now.
+	Wall func() time.Time
 }
 
 // Wire is safe for concurrent use.
 type Wire struct {
 	client *http.Client
+	wall   func() time.Time
+	asked  atomic.Int64 // when the last request began, by wall: Unix milliseconds
 
 	closing context.Context // done when Close was called
 	shut    context.CancelCauseFunc
@@ -71,8 +77,11 @@ func New(c Config) (*Wire, error) {
 			return shown, nil
 		}
 	}
+	if c.Wall == nil {
+		c.Wall = time.Now
+	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-	w := &Wire{client: &http.Client{
+	w := &Wire{wall: c.Wall, client: &http.Client{
 		Timeout:       maxTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
@@ -118,6 +127,7 @@ func (w *Wire) Send(ctx context.Context, req *http.Request, most int) (*Answer, 
 	if err := contextError(ctx); err != nil {
 		return nil, unsent(req, err)
 	}
+	w.thaw()
 	resp, err := w.client.Do(req.WithContext(ctx))
 	if err != nil {
 		return nil, unreached(ctx, err)
@@ -131,6 +141,16 @@ func (w *Wire) Send(ctx context.Context, req *http.Request, most int) (*Answer, 
 		return nil, unreached(ctx, err)
 	}
 	return &Answer{resp.StatusCode, resp.Header, body}, nil
+}
+
+// thaw gives up the connections that nobody can have kept while nothing was asked. The library's own timers stand still
+// while the process is frozen; the other side's, and those of whatever is between, do not, and a request on a connection
+// that they have forgotten waits for nothing.
+func (w *Wire) thaw() {
+	now := w.wall().UnixMilli()
+	if idle := time.Duration(now-w.asked.Swap(now)) * time.Millisecond; idle.Abs() >= idleTimeout {
+		w.client.CloseIdleConnections()
+	}
 }
 
 // take reports whether there is a request more to wait for.

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -161,5 +164,32 @@ func TestWhatIsShownAndTrusted(t *testing.T) {
 	w = open(t, wire.Config{CA: authority, Certificate: func() (*tls.Certificate, error) { return &server.TLS.Certificates[0], nil }})
 	if a, err := send(t.Context(), t, w, server.URL, 100); err != nil || a.Status != 404 {
 		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
+// A connection that has been idle for long by the wall clock is not used again, whatever the monotonic one says.
+func TestIdleWhileFrozen(t *testing.T) {
+	var opened atomic.Int32
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	now := time.Now()
+	w := open(t, wire.Config{Wall: func() time.Time { return now }})
+	for _, step := range []struct {
+		pass time.Duration
+		want int32
+	}{{0, 1}, {0, 1}, {59 * time.Second, 1}, {59 * time.Second, 1}, {time.Minute, 2}, {time.Second, 2}, {-time.Hour, 3}, {48 * time.Hour, 4}} {
+		now = now.Add(step.pass)
+		if _, err := send(t.Context(), t, w, s.URL, 10); err != nil {
+			t.Fatal(err)
+		}
+		if got := opened.Load(); got != step.want {
+			t.Errorf("after %v: %d connections, want %d", step.pass, got, step.want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package awsemu_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"os/exec"
@@ -15,9 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/oidcemu"
 )
 
 const role = "arn:aws:iam::" + awsemu.Account + ":role/reader"
@@ -259,4 +262,38 @@ func TestBotocore(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	awsemu.CheckModels(t, emu)
+}
+
+// A federated account says who its callers are, and AWS's own client understands it.
+func TestSDKWebIdentity(t *testing.T) {
+	emu, url := awsemu.Start(t)
+	c := sts.NewFromConfig(config(url, user))
+	ask := func(algorithm string) (*sts.GetWebIdentityTokenOutput, error) {
+		return c.GetWebIdentityToken(t.Context(), &sts.GetWebIdentityTokenInput{Audience: []string{"https://keyhole.example"}, SigningAlgorithm: &algorithm, DurationSeconds: aws.Int32(600)})
+	}
+	var disabled *ststypes.OutboundWebIdentityFederationDisabledException
+	if _, err := ask("ES384"); !errors.As(err, &disabled) {
+		t.Errorf("without federation: got %v", err)
+	}
+	emu.Federate(awsemu.Federation{Issuer: "https://issuer.example", Key: oidcemu.NewKey("ES384", "k"), Role: role, Function: "arn:aws:lambda:eu-west-1:123456789012:function:f"})
+	got := must[*sts.GetWebIdentityTokenOutput](t)(ask("ES384"))
+	if left := time.Until(*got.Expiration); left > 10*time.Minute || left < 9*time.Minute {
+		t.Errorf("it ends in %v", left)
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(*got.WebIdentityToken, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"iss":"https://issuer.example"`, `"sub":"` + role + `"`, `"aud":"https://keyhole.example"`, `"aws_account":"123456789012"`, `"lambda_source_function_arn":"arn:aws:lambda:`} {
+		if !strings.Contains(string(payload), want) {
+			t.Errorf("%s has no %s", payload, want)
+		}
+	}
+	if _, err := ask("HS256"); code(err) != "ValidationError" {
+		t.Errorf("got %v", err)
+	}
+	emu.Deny(func(call awsemu.Call) bool { return call.Action == "sts:GetWebIdentityToken" })
+	if _, err := ask("ES384"); code(err) != "AccessDenied" {
+		t.Errorf("got %v", err)
+	}
 }

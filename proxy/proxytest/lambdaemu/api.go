@@ -31,7 +31,9 @@ func (e *Environment) refuse(w http.ResponseWriter, r *http.Request, status int,
 	case <-e.exited:
 	default:
 		e.mu.Lock()
-		e.unaccounted = append(e.unaccounted, r.Method+" "+r.URL.Path+": "+kind)
+		if !e.killed {
+			e.unaccounted = append(e.unaccounted, r.Method+" "+r.URL.Path+": "+kind)
+		}
 		e.mu.Unlock()
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -135,7 +137,7 @@ func (e *Environment) register(w http.ResponseWriter, r *http.Request) {
 	err := json.NewDecoder(r.Body).Decode(&in)
 	name := r.Header.Get("Lambda-Extension-Name")
 	if x := e.find(func(x *Extension) bool { return x.name == name }); x != nil && err == nil {
-		if !x.registerBeside(in.Events) {
+		if !x.registerBeside(time.Since(e.started), in.Events) {
 			e.refuse(w, r, http.StatusBadRequest, "Extension.InvalidRequest")
 			return
 		}

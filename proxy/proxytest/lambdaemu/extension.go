@@ -27,6 +27,7 @@ type Extension struct {
 	queue      chan []byte
 
 	mu     sync.Mutex
+	since  time.Duration // from the start of the environment to its registration
 	events []string      // that it wants to hear of
 	idle   chan struct{} // closed while it waits for an event
 	errors []*FunctionError
@@ -40,7 +41,7 @@ func (e *Environment) startExtensions(env []string) error {
 			registered: make(chan struct{}), exited: make(chan struct{}), queue: make(chan []byte), idle: make(chan struct{}),
 		}
 		x.cmd.Dir, x.cmd.Env = e.config.Dir, env
-		x.cmd.Stdout, x.cmd.Stderr = &x.stdout, &e.stderr
+		x.cmd.Stdout, x.cmd.Stderr = &x.stdout, &e.log
 		e.mu.Lock()
 		e.beside = append(e.beside, x)
 		e.mu.Unlock()
@@ -106,6 +107,22 @@ func (x *Extension) Stdout() string {
 func (x *Extension) ExitCode() int {
 	<-x.exited
 	return x.cmd.ProcessState.ExitCode()
+}
+
+// Registered is how long after the start of the environment the extension registered; 0 where it has not.
+func (x *Extension) Registered() time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.since
+}
+
+// PID is the extension's process.
+func (x *Extension) PID() int { return x.cmd.Process.Pid }
+
+// CPU is the processor time that the extension used. It has ended.
+func (x *Extension) CPU() time.Duration {
+	<-x.exited
+	return x.cmd.ProcessState.UserTime() + x.cmd.ProcessState.SystemTime()
 }
 
 // MaxRSS is the most memory that the extension had so far, in KiB, as proc(5) tells (VmHWM); 0 where it does not. What
@@ -244,7 +261,7 @@ func (e *Environment) caller(r *http.Request) *Extension {
 }
 
 // registerBeside takes an extension beside the runtime, once.
-func (x *Extension) registerBeside(events []string) bool {
+func (x *Extension) registerBeside(since time.Duration, events []string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	select {
@@ -257,7 +274,7 @@ func (x *Extension) registerBeside(events []string) bool {
 			return false
 		}
 	}
-	x.events = events
+	x.since, x.events = since, events
 	close(x.registered)
 	return true
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -59,7 +60,8 @@ type Environment struct {
 	config Config
 	cmd    *exec.Cmd
 	server *http.Server
-	stderr buffer
+	stdout buffer
+	log    buffer // standard output and error
 	beside []*Extension
 	queue  chan *invocation
 	ready  chan struct{} // closed by the first call of next
@@ -78,6 +80,7 @@ type Environment struct {
 	extension bool // something wants to be told of the end
 
 	unaccounted []string // what the Runtime API does not take
+	killed      bool     // what is left half said is not the function's fault
 }
 
 type invocation struct {
@@ -100,6 +103,12 @@ func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.Write(p)
+}
+
+func (b *buffer) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 // Start begins the initialisation. The environment must be ended by Shutdown or Kill.
@@ -132,7 +141,7 @@ func Start(c Config) (*Environment, error) {
 	e.cmd.Dir = c.Dir
 	// The last of several values counts.
 	e.cmd.Env = append([]string{"LAMBDA_TASK_ROOT=" + c.Dir, "_HANDLER=bootstrap"}, all...)
-	e.cmd.Stdout, e.cmd.Stderr = &e.stderr, &e.stderr
+	e.cmd.Stdout, e.cmd.Stderr = io.MultiWriter(&e.stdout, &e.log), &e.log
 	e.started = time.Now()
 	if err := e.startExtensions(all); err != nil {
 		_ = e.server.Close()
@@ -280,6 +289,9 @@ func (e *Environment) PID() int { return e.cmd.Process.Pid }
 
 // Kill ends the environment as a crash of its host would.
 func (e *Environment) Kill() {
+	e.mu.Lock()
+	e.killed = true
+	e.mu.Unlock()
 	for _, x := range e.beside {
 		x.kill()
 	}
@@ -300,6 +312,7 @@ func (e *Environment) Shutdown() int {
 	e.mu.Lock()
 	told := e.extension || len(e.beside) > 0
 	e.mu.Unlock()
+	e.startOnce.Do(func() { close(e.exited) }) // beside extensions another goroutine starts the runtime, or never does
 	if told {
 		_ = e.signalRuntime(syscall.SIGTERM)
 		select {
@@ -315,10 +328,11 @@ func (e *Environment) Shutdown() int {
 
 // Log is what the process wrote to its standard output and error.
 func (e *Environment) Log() string {
-	e.stderr.mu.Lock()
-	defer e.stderr.mu.Unlock()
-	return e.stderr.b.String()
+	return e.log.text()
 }
+
+// Stdout is what the process wrote to its standard output alone: all of it once the process has ended.
+func (e *Environment) Stdout() string { return e.stdout.text() }
 
 // Refused is the calls that the APIs did not take: a function makes none.
 func (e *Environment) Refused() []string {

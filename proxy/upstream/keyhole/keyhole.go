@@ -58,13 +58,14 @@ type Node struct {
 	login  Login
 	tokens *tokens
 	names  listing.Lister
-	pause  pause
+	pause  pause // of reads
+	grants pause // of logins: who has a token can do without
 	wall   func() time.Time
 }
 
 // New returns the upstream.
 func New(c Config) (*Node, error) {
-	base, err := ParseAddress(c.Address, c.Insecure)
+	base, err := c.base()
 	if err != nil {
 		return nil, fmt.Errorf("keyhole: %w", err)
 	}
@@ -78,7 +79,7 @@ func New(c Config) (*Node, error) {
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
-	if c.Logger != nil && c.Insecure && base.Scheme == "http" && !localhost.Is(base.Hostname()) {
+	if c.Logger != nil && localhost.Exposed(base) {
 		c.Logger.Warn("a Keyhole is reached without TLS: tokens and secrets can be read on the way", "address", base.String())
 	}
 	n := &Node{wire: w, base: base.String(), login: c.Login, wall: c.Wall}
@@ -87,15 +88,15 @@ func New(c Config) (*Node, error) {
 	return n, nil
 }
 
-// ParseAddress takes the URLs that Config.Address may be, without the slash at their end.
-func ParseAddress(address string, insecure bool) (*url.URL, error) {
-	u, err := url.Parse(strings.TrimRight(address, "/"))
+// base is the address without the slash at its end.
+func (c *Config) base() (*url.URL, error) {
+	u, err := url.Parse(strings.TrimRight(c.Address, "/"))
 	switch {
 	case err != nil:
 		return nil, errors.New("the address is no URL")
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil, u.RawQuery != "" || u.ForceQuery, u.Fragment != "":
 		return nil, errors.New("the address must be https://HOST or https://HOST:PORT, without user, query and fragment")
-	case u.Scheme == "http" && !insecure && !localhost.Is(u.Hostname()):
+	case localhost.Exposed(u) && !c.Insecure:
 		return nil, errors.New("the address must be https: without TLS, tokens and secrets can be read on the way")
 	}
 	return u, nil

@@ -19,14 +19,15 @@ func TestAddress(t *testing.T) {
 		"https://keyhole.example": true, "https://keyhole.example:8443/stage/": true, "http://127.0.0.1:8640": true, "http://[::1]": true, "http://localhost": true,
 		"http://keyhole.example": false, "keyhole.example": false, "ftp://x": false, "https://": false, "https://u:p@x": false, "https://x?a": false, "https://x#a": false, "": false,
 	} {
-		_, err := keyhole.ParseAddress(address, false)
+		u, err := keyhole.New(keyhole.Config{Address: address, Login: keyhole.TokenFrom(constant("t"))})
 		if (err == nil) != good {
 			t.Errorf("%q: %v", address, err)
 		}
+		if err == nil {
+			_ = u.Close()
+		}
 	}
-	if _, err := keyhole.ParseAddress("http://keyhole.example", true); err != nil {
-		t.Error(err)
-	}
+	open(t, keyhole.Config{Address: "http://keyhole.example", Insecure: true, Login: keyhole.TokenFrom(constant("t"))})
 	if _, err := keyhole.New(keyhole.Config{Address: "https://keyhole.example"}); err == nil {
 		t.Error("without a login there is a node")
 	}

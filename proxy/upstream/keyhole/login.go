@@ -88,7 +88,7 @@ func (l Login) Close() error {
 // exchange gets an access token. An assertion is good once, so that nothing is sent twice.
 func (n *Node) exchange(ctx context.Context, assertion string) (secret.Value, time.Duration, error) {
 	none := secret.Value{}
-	if err := n.pause.check(n.wall()); err != nil {
+	if err := n.grants.check(n.wall()); err != nil {
 		return none, 0, err
 	}
 	a, err := n.send(ctx, request{method: http.MethodPost, path: "/v1/token", form: url.Values{
@@ -101,7 +101,7 @@ func (n *Node) exchange(ctx context.Context, assertion string) (secret.Value, ti
 	}
 	defer a.wipe()
 	if err := a.checkGrant(); err != nil {
-		return none, 0, n.pause.begin(n.wall(), a.wait(), err)
+		return none, 0, n.grants.begin(n.wall(), a.wait(), err)
 	}
 	token, kind := a.root.Get("access_token"), a.root.Get("token_type")
 	seconds, ok := a.root.Get("expires_in").Int64()

@@ -209,11 +209,41 @@ func TestRetryAfter(t *testing.T) {
 		c.pass(time.Millisecond)
 		wait = "9999"
 		try("in time", 1)
-		c.pass(30 * time.Second)
+		c.pass(30*time.Second - time.Millisecond)
+		try("a long wait", 0)
+		c.pass(time.Millisecond)
 		wait = "soon"
 		try("no longer than 30 s", 1)
 		try("what cannot be understood asks nothing", 1)
 	}
+}
+
+// A region that gives no more tokens for a while is left alone with that, and read with the token that we have.
+func TestRetryAfterOfLogins(t *testing.T) {
+	c := newClock()
+	r := newRegion(t, proxytest.Options{Wall: c.wall, Mono: c.mono})
+	r.put(t, "a", "v")
+	config := r.config(r.byKey())
+	config.Wall = c.wall
+	u := open(t, config)
+	read(t, u, "a")
+	r.interpose(func(w http.ResponseWriter, req *http.Request) bool {
+		if isLogin(req) {
+			w.Header().Set("Retry-After", "20")
+			reply(w, 429, failure("rate_limited"))
+		}
+		return isLogin(req)
+	})
+	r.asked()
+	c.pass(12 * time.Minute) // it is to be renewed
+	read(t, u, "a")
+	r.wantAsked(t, "at the time", loggingIn, reading)
+	c.pass(10 * time.Second)
+	read(t, u, "a")
+	r.wantAsked(t, "too early", reading)
+	c.pass(10 * time.Second)
+	read(t, u, "a")
+	r.wantAsked(t, "in time", loggingIn, reading)
 }
 
 // With the identity that AWS gives, a region takes the token that AWS signed, as its trust rule says.

@@ -28,7 +28,7 @@ func (n *Node) read(ctx context.Context, name string, version secret.Version) (*
 	if err != nil {
 		return nil, err
 	}
-	if _, err := secret.ParseVersion(string(version)); err != nil {
+	if version, err = secret.ParseVersion(string(version)); err != nil {
 		return nil, fmt.Errorf("%w: %w", secret.ErrNotFound, err)
 	}
 	query := ""

@@ -3,6 +3,7 @@ package vault
 import (
 	"crypto/tls"
 	"errors"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
 )
@@ -15,14 +16,14 @@ type TLS struct {
 	Certificate, Key Source
 }
 
-func (c TLS) wire() (*wire.Wire, error) {
+func (c TLS) wire(wall func() time.Time) (*wire.Wire, error) {
 	switch {
 	case (c.Certificate == nil) != (c.Key == nil):
 		return nil, errors.New("a client certificate and its key must be given together")
 	case c.Certificate == nil:
-		return wire.New(wire.Config{CA: c.CA})
+		return wire.New(wire.Config{CA: c.CA, Wall: wall})
 	}
-	return wire.New(wire.Config{CA: c.CA, Certificate: c.pair})
+	return wire.New(wire.Config{CA: c.CA, Certificate: c.pair, Wall: wall})
 }
 
 func (c TLS) pair() (*tls.Certificate, error) {

@@ -65,14 +65,14 @@ func New(c Config) (secret.Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	w, err := c.TLS.wire()
+	w, err := c.TLS.wire(c.Wall)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
-	if base.Scheme == "http" && !localhost.Is(base.Hostname()) && c.Logger != nil {
+	if localhost.Exposed(base) && c.Logger != nil {
 		c.Logger.Warn("a vault is reached without TLS: tokens and secrets can be read on the way", "address", base.Redacted())
 	}
 	e := &engine{
