@@ -26,11 +26,12 @@ import (
 func main() {
 	warm.Start()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	open := func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) }
-	if err := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0])).Run(ctx, open); err != nil {
+	api := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0]))
+	err := api.Run(ctx, func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) })
+	stop()
+	if err != nil {
 		log.Error("the extension ends", "error", err.Error())
 		stop()
 		os.Exit(1)
@@ -47,8 +48,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 		silent = defaults.Silent(os.Getenv)
 		return defaults.Document(os.Getenv)
 	}
-	folders := []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}
-	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), folders, os.Environ(), made)
+	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}, os.Environ(), made)
 	if err != nil {
 		return nil, err
 	}
