@@ -24,13 +24,13 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	open := func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) }
-	if err := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0])).Run(ctx, open); err != nil {
+	err := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0])).Run(ctx, open)
+	stop()
+	if err != nil {
 		log.Error("the extension ends", "error", err.Error())
-		stop()
 		os.Exit(1)
 	}
 }
@@ -45,8 +45,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 		silent = defaults.Silent(os.Getenv)
 		return defaults.Document(os.Getenv)
 	}
-	folders := []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}
-	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), folders, os.Environ(), made)
+	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}, os.Environ(), made)
 	if err != nil {
 		return nil, err
 	}
