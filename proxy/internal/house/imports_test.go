@@ -67,6 +67,7 @@ var layout = map[string][]string{
 	"cmd/keyhole":          join(vocabulary, []string{"proxy/audit", "proxy/app", "proxy/app/config", "proxy/app/devdir", "proxy/app/doctor", "proxy/app/full", "proxy/app/vaultfile"}),
 	"functions/internal/*": {"internal/*"},
 	"functions/*":          {"functions/internal/*", "proxy/app", "proxy/app/edge"},
+	"examples/*":           nil, // as their users would write them
 }
 
 // walls says for each foreign module which packages may import it. Whatever is not named here may not be imported.
@@ -74,7 +75,7 @@ var walls = map[string][]string{
 	"github.com/tetratelabs/wazero":      {"wasm", "wasm/internal/*"},
 	"github.com/golang-jwt/jwt/v5":       {"proxy/identity"},
 	"github.com/hashicorp/golang-lru/v2": {"proxy/cache"},
-	"github.com/aws/aws-lambda-go":       {"functions/*"},
+	"github.com/aws/aws-lambda-go":       {"functions/*", "examples/*"},
 
 	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson", "proxy/app/full"}, // signer and credential interfaces; no service clients
 	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},                           // the default credential chain
