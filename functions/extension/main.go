@@ -26,13 +26,12 @@ import (
 func main() {
 	warm.Start()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	open := func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) }
-	if err := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0])).Run(ctx, open); err != nil {
+	lambda := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0]))
+	err := lambda.Run(ctx, func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) })
+	if stop(); err != nil {
 		log.Error("the extension ends", "error", err.Error())
-		stop()
 		os.Exit(1)
 	}
 }
@@ -43,12 +42,8 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 		return nil, err
 	}
 	silent := false
-	made := func() ([]byte, error) {
-		silent = defaults.Silent(os.Getenv)
-		return defaults.Document(os.Getenv)
-	}
-	folders := []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}
-	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), folders, os.Environ(), made)
+	made := func() ([]byte, error) { silent = defaults.Silent(os.Getenv); return defaults.Document(os.Getenv) }
+	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}, os.Environ(), made)
 	if err != nil {
 		return nil, err
 	}
