@@ -28,12 +28,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	api := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0]))
-	err := api.Run(ctx, func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) })
+	lambda := extensionapi.New(os.Getenv("AWS_LAMBDA_RUNTIME_API"), filepath.Base(os.Args[0]))
+	err := lambda.Run(ctx, func(ctx context.Context) (extensionapi.Program, error) { return open(ctx, log, level) })
 	stop()
 	if err != nil {
 		log.Error("the extension ends", "error", err.Error())
-		stop()
 		os.Exit(1)
 	}
 }
@@ -44,10 +43,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 		return nil, err
 	}
 	silent := false
-	made := func() ([]byte, error) {
-		silent = defaults.Silent(os.Getenv)
-		return defaults.Document(os.Getenv)
-	}
+	made := func() ([]byte, error) { silent = defaults.Silent(os.Getenv); return defaults.Document(os.Getenv) }
 	c, err := edge.Drivers().LoadBeside(os.Getenv("KEYHOLE_CONFIG"), []string{cmp.Or(os.Getenv("LAMBDA_TASK_ROOT"), "/var/task"), "/opt"}, os.Environ(), made)
 	if err != nil {
 		return nil, err
