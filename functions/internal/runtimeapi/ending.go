@@ -55,23 +55,21 @@ func register(api string) error {
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience)) // on an open connection it cannot fail
 	url := "http://" + api + "/2020-01-01/extension/"
-	resp, err := ask(conn, http.MethodPost, url+"register", `{"events":[]}`, "Lambda-Extension-Name", "keyhole-runtime")
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errors.New(resp.Status)
-	}
+	answer, err := ask(conn, http.MethodPost, url+"register", `{"events":[]}`, "Lambda-Extension-Name", "keyhole-runtime")
 	if err != nil {
 		return errors.Join(fmt.Errorf("registering for SIGTERM: %w", err), conn.Close())
 	}
 	_ = conn.SetDeadline(time.Time{})
 	go func() {
 		defer func() { _ = conn.Close() }()
-		_, _ = ask(conn, http.MethodGet, url+"event/next", "", "Lambda-Extension-Identifier", resp.Header.Get("Lambda-Extension-Identifier"))
+		_, _ = ask(conn, http.MethodGet, url+"event/next", "", "Lambda-Extension-Identifier", answer.Get("Lambda-Extension-Identifier"))
 	}()
 	return nil
 }
 
-// ask makes one request with one header of its own, and drops what the answer holds.
-func ask(conn net.Conn, method, url, body, header, value string) (*http.Response, error) {
+// ask makes one request with one header of its own. It returns the headers of the answer, which must be 200, and drops what
+// that holds.
+func ask(conn net.Conn, method, url, body, header, value string) (http.Header, error) {
 	r, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -84,6 +82,10 @@ func ask(conn net.Conn, method, url, body, header, value string) (*http.Response
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.New(resp.Status)
+	}
 	_, err = io.Copy(io.Discard, resp.Body)
-	return resp, errors.Join(err, resp.Body.Close())
+	return resp.Header, err
 }
