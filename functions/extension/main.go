@@ -7,9 +7,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -48,11 +46,8 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 	if err != nil {
 		return nil, err
 	}
-	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
-		return nil, fmt.Errorf("log.level: %w", err)
-	}
 	if silent {
-		level.Set(math.MaxInt)
+		log = slog.New(slog.DiscardHandler)
 	}
 	beside := &app.Beside{Name: cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "function"), Token: defaults.Token(os.Getenv)}
 	return app.Open(ctx, c, edge.Drivers(), app.Options{Surface: "extension", Freezes: true, Prefetch: os.Getenv(app.PrefetchVariable), Beside: beside, Logger: log, Level: level})

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -47,9 +46,6 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (*app.App
 	c, err := edge.Drivers().LoadPackaged(os.Getenv("KEYHOLE_CONFIG"), os.Getenv("LAMBDA_TASK_ROOT"), os.Environ())
 	if err != nil {
 		return nil, nil, err
-	}
-	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
-		return nil, nil, fmt.Errorf("log.level: %w", err)
 	}
 	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level, Prefetch: os.Getenv(app.PrefetchVariable), Freezes: true})
 	if err != nil {

@@ -35,7 +35,7 @@ type Options struct {
 	Wall    func() time.Time     // nil: time.Now
 	Mono    func() time.Duration // nil: the runtime's monotonic clock
 	Logger  *slog.Logger         // nil: discard
-	Level   *slog.LevelVar       // of Logger, set by log.level of a configuration that is reloaded; nil: it stays
+	Level   *slog.LevelVar       // of Logger, set by log.level; nil: it stays
 	Beside  *Beside              // the one program that is served; nil: whoever has a token
 
 	// Prefetch names secrets that Start reads into the cache, as the variable PrefetchVariable does.
@@ -83,6 +83,11 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 	prefetch, err := parsePrefetch(o.Prefetch)
 	if err != nil {
 		return nil, err
+	}
+	if o.Level != nil {
+		if err := o.Level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+			return nil, fmt.Errorf("log.level: %w", err)
+		}
 	}
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
