@@ -86,8 +86,8 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 tools: $(LINT) ## build the developer tools
 
-deps: ## install the policy compiler, the load generator, the emulator of other processors and botocore (Debian packages; needs root)
-	apt-get install -y --no-install-recommends clang lld wabt wrk qemu-user-static python3-botocore
+deps: ## install the policy compiler, the load generator, the emulator of other processors, botocore, and what the documents' commands use (Debian packages; needs root)
+	apt-get install -y --no-install-recommends clang lld wabt wrk qemu-user-static python3-botocore jq zip
 
 fmt: $(LINT) ## format all Go files
 	$(LINT) fmt
