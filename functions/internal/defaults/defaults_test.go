@@ -49,6 +49,12 @@ func TestDocument(t *testing.T) {
 				`"upstreams":{"parameterstore":{"limits":{"concurrency":1,"rate":0},"type":"parameterstore"},` +
 				`"secretsmanager":{"limits":{"concurrency":1,"rate":0},"timeout":"1.5s","type":"secretsmanager"}},"version":1}`,
 		},
+		"another Keyhole, with the shorter of both times": {
+			[]string{"KEYHOLE_URL", "https://keyhole.example", "SSM_PARAMETER_STORE_TTL", "7", "SECRETS_MANAGER_TIMEOUT_MILLIS", "20", "SSM_PARAMETER_STORE_TIMEOUT_MILLIS", "30"}, head + `"cache":{"bytes":"8MiB","entries":1000},` +
+				`"listen":{"aws":{"address":"127.0.0.1:2773"}},"log":{"level":"info"},` +
+				`"mounts":[{"cache":{"hard_ttl":"7s","soft_ttl":"7s"},"path":"","upstream":"region"}],` + state +
+				`"upstreams":{"region":{"address":"https://keyhole.example","auth":{"method":"aws"},"limits":{"concurrency":3,"rate":0},"timeout":"20ms","type":"keyhole"}},"version":1}`,
+		},
 		"another Keyhole, by role": {
 			[]string{"KEYHOLE_URL", "https://keyhole.example", "SECRETS_MANAGER_TTL", "60", "SSM_PARAMETER_STORE_TIMEOUT_MILLIS", "20"}, head + `"cache":{"bytes":"8MiB","entries":1000},` +
 				`"listen":{"aws":{"address":"127.0.0.1:2773"}},"log":{"level":"info"},` +
