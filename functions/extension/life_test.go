@@ -34,6 +34,19 @@ func TestVaultThatIsDown(t *testing.T) {
 	p.want(t, secretURI, 200, "first")
 }
 
+// With LOG_LEVEL=NONE there are records and nothing else.
+func TestSilence(t *testing.T) {
+	p := setting{env: []string{"PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL=None", "AWS_ENDPOINT_URL=http://127.0.0.1:1"}}.ready(t)
+	p.want(t, secretURI, 502)
+	p.Shutdown()
+	if log := p.Log(); log != "" {
+		t.Errorf("got %s", log)
+	}
+	if out := p.Extensions()[0].Stdout(); !strings.Contains(out, `"status":502`) {
+		t.Errorf("no record of it:\n%s", out)
+	}
+}
+
 // hang lets requests wait until the test ends, and tells of each.
 func hang(t *testing.T, emu *awsemu.Server) (asked <-chan struct{}) {
 	t.Helper()
