@@ -159,6 +159,8 @@ func (t *transaction) issuable(r *ExchangeRequest) (*identity.Claims, *Error) {
 	case "project_token":
 		c.OriginTokenID = pr.TokenID
 		c.Expires = earlier(c.Expires, pr.Expires)
+	case identity.BySessionToken:
+		return nil, fail(api.InvalidRequest, "the token of the program beside this node is good here alone, and for nothing else; send it as it is")
 	default:
 		c.OriginTokenID = pr.TokenID
 	}

@@ -105,7 +105,7 @@ func (p *Proxy) Revoke(ctx context.Context, c *Call, r Revocation) (Revocation, 
 	if r.Kind == api.RevokeTokenID {
 		// A holder's stays for as long as it can matter, and no longer, whatever is asked for.
 		last := p.outlived(t, r.Name)
-		if r.Until.IsZero() || r.Until.After(last) && !t.mayRevokeAll() {
+		if r.Until.IsZero() || !last.IsZero() && r.Until.After(last) && !t.mayRevokeAll() {
 			r.Until = last
 		}
 	}
@@ -173,8 +173,12 @@ func (p *Proxy) roomFor(t *transaction) *Error {
 }
 
 // outlived is when the token of this id cannot be alive any more, nor one that was made from it: in its last moment, which
-// the leeway draws out, it may have been exchanged for one that has a leeway of its own.
+// the leeway draws out, it may have been exchanged for one that has a leeway of its own. It is zero for a token without an
+// end.
 func (p *Proxy) outlived(t *transaction, id string) time.Time {
+	if t.rules.Verifier.Endless(id) {
+		return time.Time{}
+	}
 	end := t.rec.Time.Add(t.rules.Verifier.LongestLife())
 	if pr := t.req.Principal; id == pr.TokenID && !pr.Expires.IsZero() {
 		end = pr.Expires

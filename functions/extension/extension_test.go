@@ -22,8 +22,9 @@ const (
 	tokenHeader = "X-Aws-Parameters-Secrets-Token"
 )
 
-// bootstrap and keyhole are the function and the extension, as they are built for Lambda but for the architecture.
-var bootstrap, keyhole string
+// bootstrap and keyhole are the function and the extension, as they are built for Lambda but for the architecture; clocked
+// is the extension with a wall clock that tests move.
+var bootstrap, keyhole, clocked string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -33,9 +34,14 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		bootstrap, keyhole = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "keyhole")
-		for bin, pkg := range map[string]string{bootstrap: "./testdata/function", keyhole: "."} {
-			if out, err := exec.Command("../../scripts/build-function", bin, pkg).CombinedOutput(); err != nil {
+		bootstrap, keyhole, clocked = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "keyhole"), filepath.Join(dir, "clocked", "keyhole")
+		overlay, err := proxytest.ClockOverlay(dir)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		for _, args := range [][]string{{bootstrap, "./testdata/function"}, {keyhole, "."}, {clocked, ".", overlay}} {
+			if out, err := exec.Command("../../scripts/build-function", args...).CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 				return 1
 			}
@@ -56,7 +62,8 @@ type setting struct {
 	env     []string // beside what Lambda and AWS say; the last of several values of a variable counts
 	dir     string   // of the function's package; "": an empty one
 	aws     *awsemu.Server
-	address string // of aws; "": a new one
+	address string           // of aws; "": a new one
+	clock   *proxytest.Clock // of the extension and of AWS; nil: that of the machine
 }
 
 // start starts a pair of which nothing is known yet.
@@ -78,8 +85,13 @@ func (s setting) start(t *testing.T) *pair {
 		"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT=" + port, "LAMBDA_TASK_ROOT=" + s.dir, "PORT=1",
 		"START=http://127.0.0.1:" + port + secretURI,
 	}, s.env...)
+	extension := keyhole
+	if s.clock != nil {
+		extension, env = clocked, append(env, s.clock.Env())
+		s.aws.SetWall(s.clock.Now)
+	}
 	e, err := lambdaemu.Start(lambdaemu.Config{
-		Command: bootstrap, Dir: s.dir, Env: env, Extensions: []string{keyhole}, Timeout: proxytest.Patience,
+		Command: bootstrap, Dir: s.dir, Env: env, Extensions: []string{extension}, Timeout: proxytest.Patience,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -34,6 +34,19 @@ func TestVaultThatIsDown(t *testing.T) {
 	p.want(t, secretURI, 200, "first")
 }
 
+// With LOG_LEVEL=NONE there are records and nothing else.
+func TestSilence(t *testing.T) {
+	p := setting{env: []string{"PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL=None", "AWS_ENDPOINT_URL=http://127.0.0.1:1"}}.ready(t)
+	p.want(t, secretURI, 502)
+	p.Shutdown()
+	if log := p.Log(); log != "" {
+		t.Errorf("got %s", log)
+	}
+	if out := p.Extensions()[0].Stdout(); !strings.Contains(out, `"status":502`) {
+		t.Errorf("no record of it:\n%s", out)
+	}
+}
+
 // hang lets requests wait until the test ends, and tells of each.
 func hang(t *testing.T, emu *awsemu.Server) (asked <-chan struct{}) {
 	t.Helper()
@@ -130,16 +143,19 @@ func TestInitErrors(t *testing.T) {
 		"a port in use":                 {"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT=" + port, "listen.aws: listening on 127.0.0.1:" + port},
 		"a bad document":                {`KEYHOLE_CONFIG={"version":1,"audti":{}}`, "audti"},
 		"a document that is not there":  {"KEYHOLE_CONFIG=/no/such.json", "no such file"},
+		"a key that is none":            {"KEYHOLE_KEY=canary", "upstreams.region: auth.key: invalid client key"},
+		"a token that is none":          {"KEYHOLE_TOKEN=canary token", "upstreams.region: auth.token: "},
+		"a text that is no document":    {"KEYHOLE_CONFIG=version: canary", "KEYHOLE_CONFIG: want a document in JSON"},
 		"a variable of no key":          {"KEYHOLE__LOG__LEVLE=debug", "KEYHOLE__LOG__LEVLE"},
 		"nobody could ask":              {"AWS_SESSION_TOKEN=", "AWS_SESSION_TOKEN"},
 		"a listener for other machines": {`KEYHOLE_CONFIG={"version":1,"listen":{"native":"0.0.0.0:0","insecure_http":true},"state":{"type":"memory"},"audit":{"sinks":[{"type":"stdout"}]}}`, "loopback"},
 		"nothing to serve":              {`KEYHOLE_CONFIG={"version":1,"state":{"type":"memory"},"audit":{"sinks":[{"type":"stdout"}]}}`, "nothing to serve"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := setting{env: []string{row.env}}.start(t)
+			p := setting{env: []string{row.env, "KEYHOLE_URL=http://127.0.0.1:1"}}.start(t)
 			_, err := p.Ready(t.Context())
 			var failed *lambdaemu.FunctionError
-			if !errors.As(err, &failed) || failed.Type != "Keyhole.Configuration" || !strings.Contains(failed.Body, row.want) {
+			if !errors.As(err, &failed) || failed.Type != "Keyhole.Configuration" || !strings.Contains(failed.Body, row.want) || strings.Contains(failed.Body, "canary") {
 				t.Errorf("got %v, want %q", err, row.want)
 			}
 			if code := p.Extensions()[0].ExitCode(); code != 1 {

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -81,6 +82,25 @@ func TestSecretsOfTheFunction(t *testing.T) {
 		}
 	}
 	verify(t, x.Stdout())
+}
+
+// Large secrets take no more of the function's memory than small ones: the oldest make room.
+func TestMemoryForLargeSecrets(t *testing.T) {
+	p := setting{}.ready(t)
+	large := strings.Repeat("x", 64<<10)
+	for i := range 500 {
+		name := "large/" + strconv.Itoa(i)
+		p.aws.PutSecret(awsemu.Region, name, &large, nil)
+		if a := p.get(t, "/secretsmanager/get?secretId="+name); a.Status != 200 || !strings.Contains(a.Body, large) {
+			t.Fatalf("got %d %.100s", a.Status, a.Body)
+		}
+	}
+	// Kept all of them would be 32 MiB, and as much again until garbage is collected; the 8 MiB that are kept, 16.
+	if rss := p.Extensions()[0].MaxRSS(); rss == 0 || rss > 30<<10 {
+		t.Errorf("%d KiB of memory", rss)
+	} else {
+		t.Logf("%d KiB of memory", rss)
+	}
 }
 
 // verify holds a log against the key that it tells itself.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/keyhole-edge/keyhole/functions/internal/defaults"
@@ -46,6 +47,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 	if err != nil {
 		return nil, err
 	}
+	debug.SetMemoryLimit(int64(c.Cache.Bytes) + 12<<20) // the memory is the function's, and so would be GOMEMLIMIT
 	if silent {
 		log = slog.New(slog.DiscardHandler)
 	}

@@ -185,6 +185,11 @@ func TestLoadBeside(t *testing.T) {
 	if err != nil || c.Listen.Native.Address != "127.0.0.1:1" || c.Listen.Admin != "127.0.0.1:2" {
 		t.Errorf("got %+v, %v", c, err)
 	}
+	for _, bad := range []string{"version: 1\nidentity: {key: canary}", `"canary"`, "\ufeff" + text("canary"), "canary\n.json"} {
+		if _, err := edge.Drivers().LoadBeside(bad, []string{pkg}, nil, made); err == nil || !strings.Contains(err.Error(), "KEYHOLE_CONFIG") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%q: got %v, which must not quote it", bad, err)
+		}
+	}
 	write(filepath.Join(pkg, "keyhole.json"), "{")
 	if _, err := edge.Drivers().LoadBeside("", []string{pkg, layer}, nil, made); err == nil || !strings.Contains(err.Error(), filepath.Join(pkg, "keyhole.json")) {
 		t.Errorf("got %v: a document that is broken is not passed over", err)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 )
@@ -79,9 +80,17 @@ func (d Drivers) LoadBeside(given string, dirs, environ []string, made func() ([
 	return c, nil
 }
 
+// errNeitherDocumentNorFile does not quote the text, which may be a document that is broken at its first byte: functions
+// tell whoever invokes them why they do not start.
+var errNeitherDocumentNorFile = errors.New("KEYHOLE_CONFIG: want a document in JSON, which begins with {, or the name of a file that ends in .json")
+
 // loadGiven reads a document in JSON, or the file that given names.
 func (d Drivers) loadGiven(given, dir string, environ []string) (*config.Config, *config.Document, error) {
-	if !strings.HasPrefix(given, "{") {
+	switch {
+	case strings.HasPrefix(given, "{"):
+	case d.Documents[filepath.Ext(given)] == nil || strings.ContainsFunc(given, unicode.IsControl):
+		return nil, nil, errNeitherDocumentNorFile
+	default:
 		return d.LoadDocument(given, environ)
 	}
 	file := filepath.Join(dir, "KEYHOLE_CONFIG")

@@ -128,7 +128,7 @@ func (v *Verifier) SetKeys(keys *KeySet) error {
 	return nil
 }
 
-// LongestLife is how long a token can be valid that is taken here.
+// LongestLife is how long a token can be valid that is taken here, but for one that is Endless.
 func (v *Verifier) LongestLife() time.Duration {
 	longest := MaxTTL
 	if v.rules != nil {
@@ -137,6 +137,12 @@ func (v *Verifier) LongestLife() time.Duration {
 		}
 	}
 	return longest
+}
+
+// Endless reports whether this is the id of a token that is taken for as long as the process lasts, which LongestLife says
+// nothing about: that of the program beside us.
+func (v *Verifier) Endless(tokenID string) bool {
+	return v.beside != nil && v.beside.verified.Principal.TokenID == tokenID
 }
 
 // Verify says whose token this is. Errors wrap ErrInvalid, ErrExpired or ErrUnknownKey and are safe to log. Revocation is

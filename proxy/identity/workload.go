@@ -21,6 +21,9 @@ type Workload struct {
 	Scopes  policy.Scopes // what it may ask for; at least one
 }
 
+// BySessionToken is how a Workload is authenticated, as policies and records are told.
+const BySessionToken = "session_token"
+
 // minWorkloadBytes is the least that is not guessed.
 const minWorkloadBytes = 16
 
@@ -43,7 +46,7 @@ func newWorkload(w *Workload, now time.Time) (*workload, error) {
 	return &workload{digest, &Verified{
 		Principal: policy.Principal{
 			Trust: WorkloadTrust, Issuer: WorkloadTrust, Subject: w.Subject, TokenID: digestID(digest),
-			AuthenticatedBy: "session_token", Scopes: w.Scopes,
+			AuthenticatedBy: BySessionToken, Scopes: w.Scopes,
 		},
 		IssuedAt: now, NotBefore: now,
 	}}, nil

@@ -41,7 +41,7 @@ type Principal struct {
 	KeyID           string      // kid that signed the token
 	Parents         []string    // jti of the tokens this one was narrowed from; revoking one revokes it
 	Cnf             string      // confirmation key thumbprint (RFC 7800), if any
-	AuthenticatedBy string      // how the token was verified: "access_token" | "oidc" | "project_token" | "private_key_jwt" | "aws_iam"
+	AuthenticatedBy string      // how the token was verified: "access_token" | "oidc" | "project_token" | "private_key_jwt" | "aws_iam" | "session_token"
 	Base            secret.Path // what short names are resolved against; may be zero
 	Scopes          Scopes
 	Claims          []Pair // string claims of the identity, sorted by name

@@ -13,6 +13,10 @@ import (
 
 type object = map[string]any
 
+// cacheBytes is the room for what is kept: a thousand secrets as they usually are, not a thousand of the largest. The
+// memory is the function's.
+const cacheBytes = "8MiB"
+
 // Document is the configuration in JSON. Where KEYHOLE_URL names a Keyhole the extension asks that one, else Secrets
 // Manager and Parameter Store, as the function itself could.
 func Document(getenv func(string) string) ([]byte, error) {
@@ -26,7 +30,7 @@ func Document(getenv func(string) string) ([]byte, error) {
 	doc := object{
 		"version": 1,
 		"region":  getenv("AWS_REGION"),
-		"cache":   object{"entries": max(s.entries, 1)},
+		"cache":   object{"entries": max(s.entries, 1), "bytes": cacheBytes},
 		"state":   object{"type": "memory"},
 		"audit":   object{"durability": "process", "sinks": []object{{"type": "stdout", "required": true}}},
 		"log":     object{"level": s.level},

@@ -188,6 +188,34 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// Who is told to stop while it finds out that it cannot start says all the same why.
+func TestInitErrorAtTheEnd(t *testing.T) {
+	l, c := start(t)
+	ctx, stop := context.WithCancel(t.Context())
+	reason := errors.New("no")
+	err := c.Run(ctx, func(context.Context) (extensionapi.Program, error) {
+		stop()
+		return nil, reason
+	})
+	if !errors.Is(err, reason) {
+		t.Errorf("got %v", err)
+	}
+	l.want(t, register, "POST /2020-01-01/extension/init/error id-1 Keyhole.Configuration")
+}
+
+// An answer is read as far as it can be one.
+func TestAnswerThatIsTooLong(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Lambda-Extension-Identifier", "id-1")
+		_, _ = io.WriteString(w, `{"functionName":"payments"`+strings.Repeat(" ", 1<<20)+`}`)
+	}))
+	defer s.Close()
+	f, err := extensionapi.New(strings.TrimPrefix(s.URL, "http://"), "keyhole").Register(t.Context(), extensionapi.Invoke)
+	if !errors.Is(err, extensionapi.ErrRefused) {
+		t.Errorf("got %+v, %v", f, err)
+	}
+}
+
 func TestAPIThatRefuses(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	defer s.Close()

@@ -3,6 +3,7 @@ package edge
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app"
@@ -39,8 +40,14 @@ func Keyhole(base AWSBase) func(app.Env, config.Upstream) (secret.Upstream, erro
 func keyholeLogin(e app.Env, k *config.Keyhole, base AWSBase) (login keyhole.Login, err error) {
 	switch a := k.Auth; {
 	case a.Token != nil:
+		if err := fixed(e, a.Token.Token, keyhole.CheckToken); err != nil {
+			return login, fmt.Errorf("auth.token: %w", err)
+		}
 		return keyhole.TokenFrom(source(e, a.Token.Token)), nil
 	case a.Key != nil:
+		if err := fixed(e, a.Key.Key, func(text []byte) error { _, err := identity.ParseClientKey(text); return err }); err != nil {
+			return login, fmt.Errorf("auth.key: %w", err)
+		}
 		return keyhole.Assertion(func(now time.Time) (string, error) { return assertion(e, a.Key.Key, k.Audience(), now) }), nil
 	case a.AWS != nil:
 		w, err := webIdentity(e, a.AWS, k.Audience(), base)
@@ -50,6 +57,19 @@ func keyholeLogin(e app.Env, k *config.Keyhole, base AWSBase) (login keyhole.Log
 		return keyhole.WebIdentity(w), nil
 	}
 	return login, nil
+}
+
+// fixed checks at the start what a variable holds, which does not change. What a file holds may be exchanged, or come later.
+func fixed(e app.Env, r config.Ref, check func([]byte) error) error {
+	if r.Scheme != "env" {
+		return nil
+	}
+	text, err := e.Resolve(r)
+	if err != nil {
+		return err
+	}
+	defer clear(text)
+	return check(text)
 }
 
 // assertion reads the key each time, so that one that was exchanged is seen.

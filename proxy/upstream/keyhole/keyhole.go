@@ -45,7 +45,7 @@ type Config struct {
 	Login Login
 	// CA is the authorities that may have signed its certificate, PEM; empty means those of the system.
 	CA []byte
-	// Wall measures the age of tokens; nil is time.Now.
+	// Wall measures the age of tokens and of idle connections; nil is time.Now.
 	Wall func() time.Time
 	// Logger hears of an address without TLS; nil discards.
 	Logger *slog.Logger
@@ -72,12 +72,12 @@ func New(c Config) (*Node, error) {
 	if c.Login.begin == nil {
 		return nil, errors.New("keyhole: there is no login")
 	}
-	w, err := wire.New(wire.Config{CA: c.CA})
-	if err != nil {
-		return nil, fmt.Errorf("keyhole: %w", err)
-	}
 	if c.Wall == nil {
 		c.Wall = time.Now
+	}
+	w, err := wire.New(wire.Config{CA: c.CA, Wall: c.Wall})
+	if err != nil {
+		return nil, fmt.Errorf("keyhole: %w", err)
 	}
 	if c.Logger != nil && localhost.Exposed(base) {
 		c.Logger.Warn("a Keyhole is reached without TLS: tokens and secrets can be read on the way", "address", base.String())

@@ -38,6 +38,9 @@ const (
 // left out. The caller owns the bytes.
 type Source func() ([]byte, error)
 
+// CheckToken says what is wrong with what a Source has read, before anybody is asked. It does not quote it.
+func CheckToken(text []byte) error { return checkToken(bytes.TrimSpace(text)) }
+
 // TokenFrom uses a token that somebody else gets: it is read again when it is not taken any more.
 func TokenFrom(token Source) Login {
 	return Login{kind: byToken, begin: func(context.Context, *Node) (secret.Value, time.Duration, error) {
@@ -46,9 +49,9 @@ func TokenFrom(token Source) Login {
 			return secret.Value{}, 0, fmt.Errorf("%w: reading the token: %w", ErrLogin, err)
 		}
 		trimmed := bytes.TrimSpace(b)
-		if len(trimmed) == 0 || len(trimmed) > maxToken {
+		if err := checkToken(trimmed); err != nil {
 			clear(b)
-			return secret.Value{}, 0, fmt.Errorf("%w: the token is empty or longer than %d bytes", ErrLogin, maxToken)
+			return secret.Value{}, 0, err
 		}
 		return secret.NewValue(trimmed), 0, nil
 	}}

@@ -308,3 +308,24 @@ func TestAWS(t *testing.T) {
 		}
 	}
 }
+
+// A connection that was idle for long by the wall clock is not used again: the other side may have forgotten it.
+func TestThawMakesConnectionsAnew(t *testing.T) {
+	c := newClock()
+	var from []string
+	r := bare(t, func(w http.ResponseWriter, req *http.Request) bool {
+		from = append(from, req.RemoteAddr)
+		reply(w, 200, answer())
+		return true
+	})
+	config := r.config(keyhole.TokenFrom(constant("t")))
+	config.Wall = c.wall
+	u := open(t, config)
+	for _, idle := range []time.Duration{0, time.Second, 2 * time.Minute} {
+		c.pass(idle)
+		read(t, u, "a")
+	}
+	if from[0] != from[1] || from[1] == from[2] {
+		t.Errorf("the connections were %q", from)
+	}
+}

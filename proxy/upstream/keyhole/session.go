@@ -32,12 +32,22 @@ const (
 // header carries the token. Strings cannot be wiped, so it is made for one request.
 func (s *session) header() (http.Header, error) {
 	token := s.token.Reveal()
-	for _, c := range token {
-		if c <= ' ' || c > '~' {
-			return nil, fmt.Errorf("%w: the token has a byte that no token has", ErrLogin)
-		}
+	if err := checkToken(token); err != nil {
+		return nil, err
 	}
 	return http.Header{"Authorization": {"Bearer " + string(token)}}, nil
+}
+
+func checkToken(token []byte) error {
+	if len(token) == 0 || len(token) > maxToken {
+		return fmt.Errorf("%w: the token is empty or longer than %d bytes", ErrLogin, maxToken)
+	}
+	for _, c := range token {
+		if c <= ' ' || c > '~' {
+			return fmt.Errorf("%w: the token has a byte that no token has", ErrLogin)
+		}
+	}
+	return nil
 }
 
 // age is negative where the clock was set back.
