@@ -240,6 +240,7 @@ func TestRefusals(t *testing.T) {
 	each(t, func(t *testing.T, s service) {
 		for code, want := range map[string]error{
 			"AccessDeniedException": secret.ErrDenied, "ResourceNotFoundException": secret.ErrNotFound, "ValidationException": awsjson.ErrRequest,
+			"UnrecognizedClientException": awsjson.ErrLogin,
 		} {
 			l := newLog(t, s.sink(t))
 			if err := appended(l); err != nil {
@@ -260,8 +261,8 @@ func TestRefusals(t *testing.T) {
 			}
 			closeLog(t, l)
 		}
-		if r := verify(t, s); r.Failures != 3 || !r.Sealed {
-			t.Errorf("got %+v, want three failures and a seal", r)
+		if r := verify(t, s); r.Failures != 4 || !r.Sealed {
+			t.Errorf("got %+v, want four failures and a seal", r)
 		}
 	})
 }
@@ -310,6 +311,35 @@ func TestSilence(t *testing.T) {
 		closeLog(t, l)
 		if r := verify(t, s); r.Instances != 2 || r.Failures != 1 || r.Abandoned == 0 || !r.Sealed {
 			t.Errorf("got %+v, want two instances and abandoned lines", r)
+		}
+	})
+}
+
+// One attempt that nobody answers does not take the time of the others.
+func TestSilentAttempt(t *testing.T) {
+	each(t, func(t *testing.T, s service) {
+		l := newLog(t, s.sink(t))
+		if err := appended(l); err != nil {
+			t.Fatal(err)
+		}
+		gone, first := make(chan struct{}), true
+		s.stand(func(_ http.ResponseWriter, carryOut func(http.ResponseWriter)) bool {
+			if !first {
+				return false
+			}
+			first = false
+			carryOut(httptest.NewRecorder())
+			<-gone
+			return true
+		})
+		if err := appended(l); err != nil {
+			t.Error(err)
+		}
+		s.stand(nil)
+		close(gone)
+		closeLog(t, l)
+		if r := verify(t, s); r.Instances != 1 || r.Abandoned != 0 || !r.Sealed {
+			t.Errorf("got %+v, want one instance", r)
 		}
 	})
 }
