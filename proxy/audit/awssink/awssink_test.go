@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -267,17 +268,25 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// An answer that says nothing is no acknowledgement.
+// An answer that says nothing is no acknowledgement, and is what is told of, also where the last attempt had none.
 func TestFirehoseWithoutRecordID(t *testing.T) {
 	s := firehose(t)
 	sink := s.sink(t)
+	gone := make(chan struct{})
+	var answers atomic.Int32
 	s.stand(func(w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+		if answers.Add(1) > 3 {
+			<-gone
+			return true
+		}
 		_, _ = w.Write([]byte(`{"Encrypted":false}`))
 		return true
 	})
 	if err := sink.Write([]byte("{}\n")); !errors.Is(err, awsjson.ErrMalformed) {
 		t.Errorf("got %v, want ErrMalformed", err)
 	}
+	s.stand(nil)
+	close(gone)
 	_ = sink.Close()
 }
 
@@ -322,12 +331,12 @@ func TestSilentAttempt(t *testing.T) {
 		if err := appended(l); err != nil {
 			t.Fatal(err)
 		}
-		gone, first := make(chan struct{}), true
+		gone := make(chan struct{})
+		var heard atomic.Bool
 		s.stand(func(_ http.ResponseWriter, carryOut func(http.ResponseWriter)) bool {
-			if !first {
+			if heard.Swap(true) {
 				return false
 			}
-			first = false
 			carryOut(httptest.NewRecorder())
 			<-gone
 			return true
