@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/audit/audittest"
@@ -201,11 +202,19 @@ func TestVerifyCollectedLate(t *testing.T) {
 	}
 }
 
-// A log that fails again and again names what was acknowledged last, whatever of it was stored meanwhile.
+// A log that fails again and again names what was acknowledged last, whatever of it was stored meanwhile. What was begun in
+// vain needs no seal; what was acknowledged does.
 func TestSharedPlaceThatKeepsFailing(t *testing.T) {
 	var m audittest.Memory
 	s := &shared{Memory: &m, store: -1}
-	l := newLog(t, s)
+	now := time.Now()
+	l, err := audit.New(audit.Config{Sink: s, Key: audittest.Key(), Wall: func() time.Time {
+		now = now.Add(time.Second) // under the lock of the log
+		return now
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	appendOne(t, l)
 	for stored := range 2 {
 		s.store = stored
@@ -214,12 +223,38 @@ func TestSharedPlaceThatKeepsFailing(t *testing.T) {
 		}
 	}
 	closeLog(t, l)
-	got, err := verifyLines(lineList(t, m.Sources()), audit.VerifyOptions{})
-	if err != nil {
-		t.Fatal(err)
+	lines := lineList(t, m.Sources())
+	got, err := verifyLines(lines, audit.VerifyOptions{})
+	if err != nil || got.Instances != 3 || got.Failures != 2 || !got.Sealed || got.Unsealed != 0 {
+		t.Errorf("got %+v, %v", got, err)
 	}
-	if got.Instances < 2 || !got.Sealed && got.Unsealed == 0 {
-		t.Errorf("got %+v", got)
+	got, err = verifyLines(lines[:len(lines)-1], audit.VerifyOptions{})
+	if err != nil || got.Sealed || got.Unsealed != 1 {
+		t.Errorf("without the seal: got %+v, %v", got, err)
+	}
+}
+
+// What is said of ends without a seal is of all of them, since the oldest last signature.
+func TestVerifyCollectedTails(t *testing.T) {
+	var all []string
+	begin := time.Now().Truncate(time.Millisecond)
+	for i, n := range []int{2, 3} {
+		var m audittest.Memory
+		l, err := audit.New(audit.Config{
+			Sink: &shared{Memory: &m, store: -1}, Key: audittest.Key(), Wall: func() time.Time { return begin.Add(time.Duration(i) * time.Hour) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range n {
+			appendOne(t, l)
+		}
+		all = append(all, lineList(t, m.Sources())...)
+		closeLog(t, l)
+	}
+	got, err := verifyLines(all, audit.VerifyOptions{})
+	if err != nil || got.Unsealed != 2 || got.Tail != 5 || !got.SignedAt.Equal(begin) {
+		t.Errorf("got %+v, %v; want 5 records since %v", got, err, begin)
 	}
 }
 

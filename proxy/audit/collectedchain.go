@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -43,7 +44,7 @@ func (c *collected) chain(k *chain) error {
 		return c.bad(k.goesOn[0], fmt.Sprintf("it goes on after record %d of instance %s, which is missing or another", last, k.instance))
 	}
 	switch {
-	case last > 0:
+	case last > 0, c.superseded(k):
 		c.report.Failures++
 	case before.kind != Seal:
 		c.report.Unsealed++
@@ -54,6 +55,17 @@ func (c *collected) chain(k *chain) error {
 		}
 	}
 	return nil
+}
+
+// superseded reports whether another instance went on later where k did: then nothing of k was ever acknowledged, and
+// nobody was there to seal it.
+func (c *collected) superseded(k *chain) bool {
+	birth := &k.lines[0]
+	if birth.kind != Birth || birth.continues.Instance == k.instance {
+		return false
+	}
+	before := c.instances[birth.continues.Instance]
+	return before != nil && slices.ContainsFunc(before.goesOn, func(other *collectedLine) bool { return other.time > birth.time })
 }
 
 // cut returns the sequence number behind which lines of k are abandoned, because other instances go on there: 0 where
