@@ -234,6 +234,34 @@ func TestSharedPlaceThatKeepsFailing(t *testing.T) {
 	}
 }
 
+// An instance begins with its first birth: that of a later file does not stand for it.
+func TestVerifyCollectedFindsALaterBirth(t *testing.T) {
+	var m audittest.Memory
+	l := newLog(t, &m)
+	m.Rotate(1)
+	for range 4 {
+		appendOne(t, l)
+	}
+	closeLog(t, l)
+	lines := lineList(t, m.Sources())
+	if got, err := verifyLines(lines, audit.VerifyOptions{}); err != nil || !got.Sealed {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	later := 0
+	for i, line := range lines[1:] {
+		if decode(t, line).Kind != audit.Birth {
+			continue
+		}
+		later++
+		if _, err := verifyLines(lines[1+i:], audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+			t.Errorf("from record %d on: %v", 2+i, err)
+		}
+	}
+	if later == 0 {
+		t.Error("there is no later birth")
+	}
+}
+
 // What is said of ends without a seal is of all of them, since the oldest last signature.
 func TestVerifyCollectedTails(t *testing.T) {
 	var all []string
