@@ -38,7 +38,7 @@ it. Fewer files than retention keeps do not verify. --after proves that these fi
 whose last position it takes; --oldest-gone takes any beginning.
 
 --collected takes lines that were gathered from standard output, Firehose or DynamoDB: of many instances, in any order,
-some of them twice, and among other text. Instances of which nothing is left at all are not missed.`,
+some of them twice, cut short, and among other text. Instances of which nothing is left at all are not missed.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			c, err := loadConfig(&t)
 			if err != nil && (len(files) == 0 || keyFile == "") {
@@ -216,7 +216,7 @@ func printReport(cmd *cobra.Command, files []string, r audit.Report, unproven bo
 		{uint64(r.Rotations), "files that were full, each followed by a new one"},
 		{uint64(r.Failures), "failures of the sink, each followed by a new file or instance"},
 		{r.Abandoned, "abandoned lines of failed writes, which nobody was answered on"},
-		{uint64(max(r.Torn, 0)), "bytes of an incomplete last line"},
+		{uint64(max(r.Torn, 0)), "bytes of incomplete lines, of writes that were cut short"},
 		{r.MoreOpenIntents, "further changes that were not followed"},
 		{r.MoreOpenCounts, "further aggregates that were not followed"},
 	} {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/audit/audittest"
@@ -146,9 +148,10 @@ func TestVerifyCollectedFindsEdits(t *testing.T) {
 		if _, err := verifyLines(rewritten, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
 			t.Errorf("with line %d written anew: %v", i, err)
 		}
-		both := append([]string{rewritten[i]}, lines...)
-		if _, err := verifyLines(both, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
-			t.Errorf("with another line of the number of line %d: %v", i, err)
+		for _, both := range [][]string{append([]string{rewritten[i]}, lines...), append(lines[:len(lines):len(lines)], rewritten[i])} {
+			if _, err := verifyLines(both, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+				t.Errorf("with another line of the number of line %d: %v", i, err)
+			}
 		}
 	}
 }
@@ -199,11 +202,19 @@ func TestVerifyCollectedLate(t *testing.T) {
 	}
 }
 
-// A log that fails again and again names what was acknowledged last, whatever of it was stored meanwhile.
+// A log that fails again and again names what was acknowledged last, whatever of it was stored meanwhile. What was begun in
+// vain needs no seal; what was acknowledged does.
 func TestSharedPlaceThatKeepsFailing(t *testing.T) {
 	var m audittest.Memory
 	s := &shared{Memory: &m, store: -1}
-	l := newLog(t, s)
+	now := time.Now()
+	l, err := audit.New(audit.Config{Sink: s, Key: audittest.Key(), Wall: func() time.Time {
+		now = now.Add(time.Second) // under the lock of the log
+		return now
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	appendOne(t, l)
 	for stored := range 2 {
 		s.store = stored
@@ -212,11 +223,144 @@ func TestSharedPlaceThatKeepsFailing(t *testing.T) {
 		}
 	}
 	closeLog(t, l)
-	got, err := verifyLines(lineList(t, m.Sources()), audit.VerifyOptions{})
+	lines := lineList(t, m.Sources())
+	got, err := verifyLines(lines, audit.VerifyOptions{})
+	if err != nil || got.Instances != 3 || got.Failures != 2 || !got.Sealed || got.Unsealed != 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	got, err = verifyLines(lines[:len(lines)-1], audit.VerifyOptions{})
+	if err != nil || got.Sealed || got.Unsealed != 1 {
+		t.Errorf("without the seal: got %+v, %v", got, err)
+	}
+}
+
+// An instance begins with its first birth: that of a later file does not stand for it.
+func TestVerifyCollectedFindsALaterBirth(t *testing.T) {
+	var m audittest.Memory
+	l := newLog(t, &m)
+	m.Rotate(1)
+	for range 4 {
+		appendOne(t, l)
+	}
+	closeLog(t, l)
+	lines := lineList(t, m.Sources())
+	if got, err := verifyLines(lines, audit.VerifyOptions{}); err != nil || !got.Sealed {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	later := 0
+	for i, line := range lines[1:] {
+		if decode(t, line).Kind != audit.Birth {
+			continue
+		}
+		later++
+		if _, err := verifyLines(lines[1+i:], audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+			t.Errorf("from record %d on: %v", 2+i, err)
+		}
+	}
+	if later == 0 {
+		t.Error("there is no later birth")
+	}
+}
+
+// What is said of ends without a seal is of all of them, since the oldest last signature.
+func TestVerifyCollectedTails(t *testing.T) {
+	var all []string
+	begin := time.Now().Truncate(time.Millisecond)
+	for i, n := range []int{2, 3} {
+		var m audittest.Memory
+		l, err := audit.New(audit.Config{
+			Sink: &shared{Memory: &m, store: -1}, Key: audittest.Key(), Wall: func() time.Time { return begin.Add(time.Duration(i) * time.Hour) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range n {
+			appendOne(t, l)
+		}
+		all = append(all, lineList(t, m.Sources())...)
+		closeLog(t, l)
+	}
+	got, err := verifyLines(all, audit.VerifyOptions{})
+	if err != nil || got.Unsealed != 2 || got.Tail != 5 || !got.SignedAt.Equal(begin) {
+		t.Errorf("got %+v, %v; want 5 records since %v", got, err, begin)
+	}
+}
+
+// Which instance goes on after which is what births say, not what names sort by: clocks are set back.
+func TestVerifyCollectedOfAnyNames(t *testing.T) {
+	var m audittest.Memory
+	s := &shared{Memory: &m, store: -1}
+	l, err := audit.New(audit.Config{Sink: s, Key: audittest.Key(), Instance: "z"}) // behind every ULID
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Instances < 2 || !got.Sealed && got.Unsealed == 0 {
-		t.Errorf("got %+v", got)
+	appendOne(t, l)
+	appendOne(t, l)
+	intent := audittest.Access()
+	intent.Kind = audit.Intent
+	if err := l.Append(context.Background(), intent); err != nil {
+		t.Fatal(err)
+	}
+	s.store = 1
+	if err := l.Append(context.Background(), audittest.Access()); !errors.Is(err, audit.ErrUnavailable) {
+		t.Fatalf("Append = %v, want ErrUnavailable", err)
+	}
+	outcome := audittest.Access()
+	outcome.Kind, outcome.Pair = audit.Outcome, intent.ID
+	if err := l.Append(context.Background(), outcome); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	lines := lineList(t, m.Sources()) // of z a birth, three records and one that is abandoned; then birth, outcome and seal
+	slices.Reverse(lines)
+	got, err := verifyLines(lines, audit.VerifyOptions{})
+	if err != nil || got.Records != 7 || got.Failures != 1 || got.Abandoned != 1 || !got.Sealed || len(got.OpenIntents) != 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	// What was acknowledged before the failure is covered by the birth after it.
+	without := slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		r := decode(t, line)
+		return r.Chain.Instance == "z" && r.Chain.Seq > 2
+	})
+	if _, err := verifyLines(without, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+		t.Errorf("without the last that were acknowledged: %v", err)
+	}
+	// Of a period that begins with the failure there are only lines that count for nothing.
+	late := slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		r := decode(t, line)
+		return r.Chain.Instance == "z" && r.Chain.Seq < 5
+	})
+	got, err = verifyLines(late, audit.VerifyOptions{OldestGone: true})
+	if err != nil || got.Records != 3 || got.Abandoned != 1 || !got.Sealed {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := verifyLines(late, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+		t.Errorf("where the beginning should be there: %v", err)
+	}
+}
+
+// A write that was cut short leaves the beginning of a line, alone or before the next. It stands for no record that was
+// acknowledged: cutting such a one leaves a hole.
+func TestVerifyCollectedTornLines(t *testing.T) {
+	lines := gathered(t)
+	long := strings.Repeat("x", 3*audit.MaxLineBytes) + "\n"
+	beginning := lines[1][:len(lines[1])/2]
+	for name, text := range map[string]string{
+		"at the end":               strings.Join(lines, "") + beginning,
+		"before another":           beginning + strings.Join(lines, ""),
+		"on a line of its own":     lines[0] + beginning + "\n" + strings.Join(lines[1:], ""),
+		"and a long line of other": lines[0] + beginning + "\n" + long + strings.Join(lines[1:], ""),
+	} {
+		got, err := audit.VerifyCollected([]audit.Source{{Name: "a", Reader: strings.NewReader(text)}}, audit.VerifyOptions{PublicKey: audittest.PublicKey()})
+		if err != nil || got.Records != 5+4+3+4 || got.Torn != int64(len(beginning)) || got.Foreign != uint64(strings.Count(text, long)) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+	for i, line := range lines[:3] {
+		cut := slices.Clone(lines)
+		cut[i] = line[:len(line)-2] + "\n"
+		if _, err := verifyLines(cut, audit.VerifyOptions{}); !errors.Is(err, audit.ErrTampered) {
+			t.Errorf("with line %d cut short: %v", i, err)
+		}
 	}
 }

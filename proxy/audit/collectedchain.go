@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -9,8 +8,6 @@ import (
 
 // chain verifies the lines of one instance, each of which is as the log wrote it.
 func (c *collected) chain(k *chain) error {
-	// Stable: of lines that are there twice the first counts.
-	slices.SortStableFunc(k.lines, func(a, b collectedLine) int { return cmp.Compare(a.seq, b.seq) })
 	last, err := c.cut(k)
 	if err != nil {
 		return err
@@ -36,18 +33,18 @@ func (c *collected) chain(k *chain) error {
 			return c.bad(at, what)
 		}
 		c.report.Records++
-		c.pair(at)
+		c.note(at)
 		tail++
 		if signed(at.kind) {
 			tail, signedAt = 0, time.UnixMilli(at.time)
 		}
 		before = at
 	}
-	if last > 0 && (before == nil || before.seq != last || before.hash != k.goesOn[0].prev) {
+	if gone := before == nil && c.oldestGone; last > 0 && !gone && (before == nil || before.seq != last || before.hash != k.goesOn[0].prev) {
 		return c.bad(k.goesOn[0], fmt.Sprintf("it goes on after record %d of instance %s, which is missing or another", last, k.instance))
 	}
 	switch {
-	case last > 0:
+	case last > 0, c.superseded(k):
 		c.report.Failures++
 	case before.kind != Seal:
 		c.report.Unsealed++
@@ -58,6 +55,17 @@ func (c *collected) chain(k *chain) error {
 		}
 	}
 	return nil
+}
+
+// superseded reports whether another instance went on later where k did: then nothing of k was ever acknowledged, and
+// nobody was there to seal it.
+func (c *collected) superseded(k *chain) bool {
+	birth := &k.lines[0]
+	if birth.kind != Birth || birth.continues.Instance == k.instance {
+		return false
+	}
+	before := c.instances[birth.continues.Instance]
+	return before != nil && slices.ContainsFunc(before.goesOn, func(other *collectedLine) bool { return other.time > birth.time })
 }
 
 // cut returns the sequence number behind which lines of k are abandoned, because other instances go on there: 0 where
@@ -95,19 +103,27 @@ func (c *collected) place(k *chain, before, at *collectedLine) string {
 // paired reports whether r is half of a pair.
 func paired(r *Record) bool { return r.Kind == Intent || r.Kind == Outcome || r.Kind == Aggregate }
 
-// pair notes how what was begun has ended.
-func (c *collected) pair(at *collectedLine) {
-	r := Record{ID: at.id, Pair: at.pair, Kind: at.kind, Time: time.UnixMilli(at.time).UTC()}
-	if !paired(&r) {
-		return
+// note keeps in mind what a line that counts begins or ends.
+func (c *collected) note(at *collectedLine) {
+	switch {
+	case at.id == "":
+	case at.kind == Intent || at.pair == "":
+		c.begun = append(c.begun, at)
+	default:
+		c.ended[ending{at.kind == Aggregate, at.pair}] = true
 	}
-	of := &c.intents
-	if r.Kind == Aggregate {
-		of = &c.counts
-	}
-	if r.Pair == "" {
-		of.begin(&r, c.sources[at.file].Name, at.number)
-	} else {
-		of.end(&r)
+}
+
+// pairs finds what was begun and has not ended, in whatever instance that is.
+func (c *collected) pairs() {
+	for _, at := range c.begun {
+		if c.ended[ending{at.kind == Aggregate, at.id}] {
+			continue
+		}
+		of := &c.intents
+		if at.kind == Aggregate {
+			of = &c.counts
+		}
+		of.begin(&Record{ID: at.id, Time: time.UnixMilli(at.time).UTC()}, c.sources[at.file].Name, at.number)
 	}
 }

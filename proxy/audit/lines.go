@@ -25,8 +25,8 @@ func newLines(r io.Reader) *lines {
 	return &lines{r: bufio.NewReaderSize(r, MaxLineBytes)}
 }
 
-// next returns the next line with its newline, valid until the following call; io.EOF at the end, ErrTorn if something
-// follows the last newline.
+// next returns the next line with its newline, valid until the following call; io.EOF at the end, ErrTorn and what there
+// is of the line if something follows the last newline.
 func (l *lines) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
 	switch {
@@ -35,15 +35,27 @@ func (l *lines) next() ([]byte, error) {
 		return line, nil
 	case errors.Is(err, bufio.ErrBufferFull):
 		l.number++
-		return nil, errLineTooLong
+		return line, errLineTooLong
 	case errors.Is(err, io.EOF) && len(line) > 0:
 		l.number++
 		l.torn = int64(len(line))
-		return nil, ErrTorn
+		return line, ErrTorn
 	case errors.Is(err, io.EOF):
 		return nil, io.EOF
 	}
 	return nil, fmt.Errorf("reading the log: %w", err)
+}
+
+// skip passes over the rest of a line that was too long.
+func (l *lines) skip() error {
+	for {
+		switch _, err := l.r.ReadSlice('\n'); {
+		case err == nil, errors.Is(err, io.EOF):
+			return nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return fmt.Errorf("reading the log: %w", err)
+		}
+	}
 }
 
 // Scan calls fn for each record of a log, in order, with its line (without newline); both are valid until fn returns.

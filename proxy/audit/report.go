@@ -39,7 +39,7 @@ type Report struct {
 	Tail     uint64
 	SignedAt time.Time
 
-	Torn      int64  // bytes of an incomplete line at the very end: being written, or lost
+	Torn      int64  // bytes of an incomplete line at the very end: being written, or lost. Of VerifyCollected: of all such lines
 	Unsealed  int    // instances that ended without a seal before another began
 	Rotations int    // times that the instance went on in a new file because the old one was full
 	Failures  int    // times that the sink failed and the instance went on in a new file

@@ -89,8 +89,8 @@ func (s *StdoutSink) write(batch []byte) error {
 		s.buf = append(s.buf, '\n')
 	}
 	s.buf = append(s.buf, batch...) // the caller may have it back before a write that blocks
-	out, text, put := s.out, s.buf, make(chan written, 1)
-	go func() { put <- writeLines(out, text) }()
+	out, text, torn, put := s.out, s.buf, s.torn, make(chan written, 1)
+	go func() { put <- writeLines(out, text, torn) }()
 	patience := time.NewTimer(stdoutPatience)
 	defer patience.Stop()
 	select {
@@ -103,15 +103,20 @@ func (s *StdoutSink) write(batch []byte) error {
 	}
 }
 
-// writeLines writes whole lines, as many at a time as go into a pipe as a whole. A line that is longer goes alone.
-func writeLines(out *os.File, text []byte) written {
+// writeLines writes whole lines, as many at a time as go into a pipe as a whole. A line that is longer goes alone. torn
+// says that the line before is incomplete, and stays so where nothing is written.
+func writeLines(out *os.File, text []byte, torn bool) written {
 	for len(text) > 0 {
 		n := bytes.LastIndexByte(text[:min(len(text), pipeWhole)], '\n') + 1
 		if n == 0 {
 			n = bytes.IndexByte(text, '\n') + 1
 		}
-		if done, err := out.Write(text[:n]); err != nil {
-			return written{done > 0 && text[done-1] != '\n', err}
+		done, err := out.Write(text[:n])
+		if done > 0 {
+			torn = text[done-1] != '\n'
+		}
+		if err != nil {
+			return written{torn, err}
 		}
 		text = text[n:]
 	}

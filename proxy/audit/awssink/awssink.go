@@ -101,8 +101,10 @@ func cut(batch []byte, most int) (int, error) {
 	return n, nil
 }
 
-// insist puts part until there is an answer that another attempt would not change, or ctx is done.
+// insist puts part until there is an answer that another attempt would not change, or ctx is done. Then what the service
+// said last tells more than that the time is over.
 func (s *Sink) insist(ctx context.Context, part []byte) error {
+	var said error
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := s.put(attempt, part)
@@ -110,12 +112,15 @@ func (s *Sink) insist(ctx context.Context, part []byte) error {
 		if err == nil || !passes(err) {
 			return err
 		}
+		if said == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, secret.ErrTimeout) {
+			said = err
+		}
 		wait := time.NewTimer(pause/2 + time.Duration(s.chance()*float64(pause/2)))
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
 			wait.Stop()
-			return err
+			return said
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -240,6 +241,7 @@ func TestRefusals(t *testing.T) {
 	each(t, func(t *testing.T, s service) {
 		for code, want := range map[string]error{
 			"AccessDeniedException": secret.ErrDenied, "ResourceNotFoundException": secret.ErrNotFound, "ValidationException": awsjson.ErrRequest,
+			"UnrecognizedClientException": awsjson.ErrLogin,
 		} {
 			l := newLog(t, s.sink(t))
 			if err := appended(l); err != nil {
@@ -260,23 +262,31 @@ func TestRefusals(t *testing.T) {
 			}
 			closeLog(t, l)
 		}
-		if r := verify(t, s); r.Failures != 3 || !r.Sealed {
-			t.Errorf("got %+v, want three failures and a seal", r)
+		if r := verify(t, s); r.Failures != 4 || !r.Sealed {
+			t.Errorf("got %+v, want four failures and a seal", r)
 		}
 	})
 }
 
-// An answer that says nothing is no acknowledgement.
+// An answer that says nothing is no acknowledgement, and is what is told of, also where the last attempt had none.
 func TestFirehoseWithoutRecordID(t *testing.T) {
 	s := firehose(t)
 	sink := s.sink(t)
+	gone := make(chan struct{})
+	var answers atomic.Int32
 	s.stand(func(w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+		if answers.Add(1) > 3 {
+			<-gone
+			return true
+		}
 		_, _ = w.Write([]byte(`{"Encrypted":false}`))
 		return true
 	})
 	if err := sink.Write([]byte("{}\n")); !errors.Is(err, awsjson.ErrMalformed) {
 		t.Errorf("got %v, want ErrMalformed", err)
 	}
+	s.stand(nil)
+	close(gone)
 	_ = sink.Close()
 }
 
@@ -310,6 +320,35 @@ func TestSilence(t *testing.T) {
 		closeLog(t, l)
 		if r := verify(t, s); r.Instances != 2 || r.Failures != 1 || r.Abandoned == 0 || !r.Sealed {
 			t.Errorf("got %+v, want two instances and abandoned lines", r)
+		}
+	})
+}
+
+// One attempt that nobody answers does not take the time of the others.
+func TestSilentAttempt(t *testing.T) {
+	each(t, func(t *testing.T, s service) {
+		l := newLog(t, s.sink(t))
+		if err := appended(l); err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan struct{})
+		var heard atomic.Bool
+		s.stand(func(_ http.ResponseWriter, carryOut func(http.ResponseWriter)) bool {
+			if heard.Swap(true) {
+				return false
+			}
+			carryOut(httptest.NewRecorder())
+			<-gone
+			return true
+		})
+		if err := appended(l); err != nil {
+			t.Error(err)
+		}
+		s.stand(nil)
+		close(gone)
+		closeLog(t, l)
+		if r := verify(t, s); r.Instances != 1 || r.Abandoned != 0 || !r.Sealed {
+			t.Errorf("got %+v, want one instance", r)
 		}
 	})
 }

@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/answerbody"
@@ -47,15 +46,16 @@ type Config struct {
 
 // Wire is safe for concurrent use.
 type Wire struct {
-	client *http.Client
-	wall   func() time.Time
-	asked  atomic.Int64 // when the last request began, by wall: Unix milliseconds
+	wall      func() time.Time
+	transport func() *http.Transport
 
 	closing context.Context // done when Close was called
 	shut    context.CancelCauseFunc
 
 	mu     sync.Mutex
 	closed bool
+	client *http.Client   // of the connections that may be used
+	asked  int64          // when the last request began, by wall: Unix milliseconds
 	flying sync.WaitGroup // added to under mu, and never once closed
 }
 
@@ -81,17 +81,19 @@ func New(c Config) (*Wire, error) {
 		c.Wall = time.Now
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-	w := &Wire{wall: c.Wall, client: &http.Client{
-		Timeout:       maxTime,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+	w := &Wire{wall: c.Wall, transport: func() *http.Transport {
+		return &http.Transport{
 			Proxy:       nil, // not even that of the environment: credentials would go through it
 			DialContext: dialer.DialContext, TLSClientConfig: config, TLSHandshakeTimeout: tlsTimeout,
 			DisableCompression: true,
 			MaxIdleConns:       maxIdle, MaxIdleConnsPerHost: maxIdle, MaxConnsPerHost: maxConns, IdleConnTimeout: idleTimeout,
 			MaxResponseHeaderBytes: maxHeader,
-		},
+		}
 	}}
+	w.client = &http.Client{
+		Timeout: maxTime, Transport: w.transport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	w.closing, w.shut = context.WithCancelCause(context.Background())
 	return w, nil
 }
@@ -116,7 +118,8 @@ type Answer struct {
 // Send makes a request and reads its answer, at most most bytes of it. It closes the body of the request, whatever
 // happens. Errors are secret.ErrTimeout, secret.ErrUnavailable, ErrClosed, answerbody.ErrTooLong or that of ctx.
 func (w *Wire) Send(ctx context.Context, req *http.Request, most int) (*Answer, error) {
-	if !w.take() {
+	client := w.take()
+	if client == nil {
 		return nil, unsent(req, ErrClosed)
 	}
 	defer w.flying.Done()
@@ -127,8 +130,7 @@ func (w *Wire) Send(ctx context.Context, req *http.Request, most int) (*Answer, 
 	if err := contextError(ctx); err != nil {
 		return nil, unsent(req, err)
 	}
-	w.thaw()
-	resp, err := w.client.Do(req.WithContext(ctx))
+	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		return nil, unreached(ctx, err)
 	}
@@ -143,24 +145,32 @@ func (w *Wire) Send(ctx context.Context, req *http.Request, most int) (*Answer, 
 	return &Answer{resp.StatusCode, resp.Header, body}, nil
 }
 
-// thaw gives up the connections that nobody can have kept while nothing was asked. The library's own timers stand still
-// while the process is frozen; the other side's, and those of whatever is between, do not, and a request on a connection
-// that they have forgotten waits for nothing.
-func (w *Wire) thaw() {
-	now := w.wall().UnixMilli()
-	if idle := time.Duration(now-w.asked.Swap(now)) * time.Millisecond; idle.Abs() >= idleTimeout {
-		w.client.CloseIdleConnections()
-	}
-}
-
-// take reports whether there is a request more to wait for.
-func (w *Wire) take() bool {
+// take returns what makes one request more that is waited for, nil where there is none to come.
+func (w *Wire) take() *http.Client {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.closed {
-		w.flying.Add(1)
+	if w.closed {
+		return nil
 	}
-	return !w.closed
+	w.flying.Add(1)
+	w.thawLocked()
+	return w.client
+}
+
+// thawLocked gives up the connections that nobody can have kept while nothing was asked. The library's own timers stand
+// still while the process is frozen; the other side's, and those of whatever is between, do not, and a request on a
+// connection that they have forgotten waits for nothing. Those that become idle later, of requests that are under way, go
+// with the transport that made them.
+func (w *Wire) thawLocked() {
+	now := w.wall().UnixMilli()
+	idle := time.Duration(now-w.asked) * time.Millisecond
+	if w.asked != 0 && idle.Abs() >= idleTimeout {
+		client := *w.client
+		client.Transport = w.transport()
+		w.client.CloseIdleConnections()
+		w.client = &client
+	}
+	w.asked = now
 }
 
 func unsent(req *http.Request, err error) error {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,5 +192,35 @@ func TestIdleWhileFrozen(t *testing.T) {
 		if got := opened.Load(); got != step.want {
 			t.Errorf("after %v: %d connections, want %d", step.pass, got, step.want)
 		}
+	}
+}
+
+// Requests that come together after a freeze share no connection from before it: the first does not leave one to the others.
+func TestTogetherAfterAFreeze(t *testing.T) {
+	type opened struct{}
+	var round atomic.Int64 // which is the wall clock, too: each is an hour after the one before
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if got, want := r.Context().Value(opened{}), round.Load(); got != want {
+			t.Errorf("a connection of round %v in round %d", got, want)
+		}
+	}))
+	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, opened{}, round.Load())
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	begin := time.Now()
+	w := open(t, wire.Config{Wall: func() time.Time { return begin.Add(time.Duration(round.Load()) * time.Hour) }})
+	for range 100 {
+		round.Add(1)
+		var asking sync.WaitGroup
+		for range 8 {
+			asking.Go(func() {
+				if _, err := send(t.Context(), t, w, s.URL, 10); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		asking.Wait()
 	}
 }
