@@ -37,7 +37,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: ## build bin/keyhole, with machine code of the builtin policies in it
-	./policies/native.sh $$($(GO) env GOARCH)
+	GO="$(GO)" ./policies/native.sh $$($(GO) env GOARCH)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/keyhole ./cmd/keyhole
 
 lambda: policies-native ## build the Lambda function's packages, bin/lambda-arm64.zip and bin/lambda-amd64.zip
@@ -69,7 +69,7 @@ bench: ## benchmarks, printed as ratios against their baselines (BENCH_SHORT=1 f
 	CGO_ENABLED=0 $(GO) run ./bench
 
 bench-coldstart: ## the start of the function and of the extension against an empty function (BENCH_SHORT=1 for a look)
-	./policies/native.sh $$($(GO) env GOARCH)
+	GO="$(GO)" ./policies/native.sh $$($(GO) env GOARCH)
 	CGO_ENABLED=0 $(GO) run ./bench/coldstart
 
 soak: ## 1,000 servers killed under load: nothing that was answered is lost (KILLS=1000)
@@ -79,7 +79,7 @@ policies: ## rebuild the committed policies, where their compiler is present
 	$(MAKE) -C policies all
 
 policies-native: ## make machine code of the builtin policies for linux/amd64 and linux/arm64, for the next builds
-	./policies/native.sh
+	GO="$(GO)" ./policies/native.sh
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz $(FUZZTIME)

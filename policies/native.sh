@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the machine code of the builtin policies that the next build embeds, anew, for the architectures given (default:
 # amd64 arm64): under native/ of this directory, or of the directory that NATIVE_OUT names. A foreign architecture needs
-# qemu-user-static; without it that architecture has none, and its programs compile at start.
+# qemu-user-static; without it that architecture has none, and its programs compile at start. GO is the Go command.
 #
 # The key of machine code holds the processor features that the engine asks for, so there is a set for each of two
 # levels: on amd64 with and without BMI (x86-64-v3 and -v2), on arm64 with and without LSE atomics. A processor that is
@@ -9,6 +9,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=${NATIVE_OUT:-$here/native}
+go=${GO:-go}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 [ $# -gt 0 ] || set -- amd64 arm64
@@ -25,14 +26,14 @@ for arch; do
 	esac
 	find "$out/linux-$arch" -type f ! -name '.*' -exec rm -f {} + 2>/dev/null || true
 	run=
-	if [ "$(go env GOHOSTOS)/$(go env GOHOSTARCH)" != "linux/$arch" ]; then
+	if [ "$("$go" env GOHOSTOS)/$("$go" env GOHOSTARCH)" != "linux/$arch" ]; then
 		if ! command -v "$qemu" >/dev/null; then
 			echo "policies: no machine code for linux/$arch: needs $qemu (Debian: qemu-user-static)"
 			continue
 		fi
 		run="$qemu -cpu max"
 	fi
-	(cd "$here" && CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -o "$tmp/precompile" ./internal/precompile)
+	(cd "$here" && CGO_ENABLED=0 GOOS=linux GOARCH=$arch "$go" build -trimpath -o "$tmp/precompile" ./internal/precompile)
 	mkdir -p "$tmp/linux-$arch" "$out/linux-$arch"
 	# shellcheck disable=SC2086 # run is a command with its arguments
 	level env GODEBUG= $run "$tmp/precompile"

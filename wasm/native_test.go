@@ -148,7 +148,13 @@ func TestUnusableCodeIsCompiledAnew(t *testing.T) {
 		check(t, damaged(func(code []byte) []byte { code[6] = 200; return code }))
 	})
 	t.Run("code", func(t *testing.T) {
+		var log bytes.Buffer
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		check(t, damaged(func(code []byte) []byte { code[len(code)*2/3] ^= 1; return code }))
+		cfg.Logger = nil
+		if want := "machine code that came along is broken"; !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say that %s:\n%s", want, &log)
+		}
 	})
 	t.Run("other system", func(t *testing.T) {
 		out := make(wasm.Made)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/keyhole-edge/keyhole/bench/internal/report"
 )
@@ -44,6 +47,9 @@ type quota struct{ dir string }
 
 // newQuota makes it by control groups of either version.
 func newQuota() (*quota, error) {
+	if err := shares(); err != nil {
+		return nil, err
+	}
 	name := fmt.Sprintf("keyhole-coldstart-%d", os.Getpid())
 	var errs []error
 	for _, v := range []struct {
@@ -71,6 +77,23 @@ func newQuota() (*quota, error) {
 		_ = q.remove()
 	}
 	return nil, errors.Join(errs...)
+}
+
+// realTime are SCHED_FIFO, SCHED_RR and SCHED_DEADLINE of sched(7).
+var realTime = []string{"1", "2", "6"}
+
+// shares fails where this process, and so what it starts, comes before all others (chrt): no share holds such ones.
+func shares() error {
+	text, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return err
+	}
+	// Of proc(5) this is field 41; the name, field 2, may have spaces in it, and ends with the last parenthesis.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 39 || slices.Contains(realTime, fields[38]) {
+		return errors.New("a process with a real-time priority is not held to it")
+	}
+	return nil
 }
 
 func (q *quota) remove() error { return os.Remove(q.dir) }

@@ -3,9 +3,11 @@ package main_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -162,5 +164,18 @@ func TestInitErrors(t *testing.T) {
 				t.Errorf("exit code %d, want 1", code)
 			}
 		})
+	}
+}
+
+// What the extension leaves behind where it crashes holds no secret.
+func TestTheExtensionLeavesNoCore(t *testing.T) {
+	x := setting{}.ready(t).Extensions()[0]
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", x.PID()))
+	if err != nil {
+		t.Skip("needs the /proc of Linux")
+	}
+	_, core, _ := strings.Cut(string(limits), "Max core file size")
+	if got := strings.Fields(core); len(got) < 2 || got[0] != "0" || got[1] != "0" {
+		t.Errorf("core files: got %.60q", core)
 	}
 }

@@ -225,8 +225,8 @@ func (e *Environment) settled(ctx context.Context, deadline time.Time) error {
 }
 
 // shutdownExtensions tells the extensions of the end, and gives them their time.
-func (e *Environment) shutdownExtensions() {
-	deadline := time.Now().Add(extensionsTimeout)
+func (e *Environment) shutdownExtensions(patience time.Duration) {
+	deadline := time.Now().Add(patience)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	var told sync.WaitGroup

@@ -23,10 +23,11 @@ import (
 const (
 	// MaxAnswerBytes is the most that a function may answer.
 	MaxAnswerBytes = 6<<20 + 100
-	// shutdownTimeout is what a runtime with an extension inside it has between SIGTERM and SIGKILL.
-	shutdownTimeout = 500 * time.Millisecond
-	// extensionsTimeout is what is left of the end for the extensions beside it, of 2 s in all.
-	extensionsTimeout = 2*time.Second - shutdownTimeout
+	// Between SIGTERM and SIGKILL a runtime with an extension inside it has insideTimeout, another one besideTimeout.
+	insideTimeout = 500 * time.Millisecond
+	besideTimeout = 300 * time.Millisecond
+	// endTimeout is the whole end's. The extensions beside a runtime have what that may not take.
+	endTimeout = 2 * time.Second
 )
 
 // What an invocation or a start may come to beside an answer.
@@ -156,14 +157,15 @@ func Start(c Config) (*Environment, error) {
 }
 
 func (e *Environment) startRuntime() error {
-	if err := e.cmd.Start(); err != nil {
+	e.mu.Lock() // whoever hears of the process knows it
+	err := e.cmd.Start()
+	e.runtime = e.cmd.Process
+	e.mu.Unlock()
+	if err != nil {
 		close(e.exited)
 		_ = e.server.Close()
 		return err
 	}
-	e.mu.Lock()
-	e.runtime = e.cmd.Process
-	e.mu.Unlock()
 	go func() {
 		_ = e.cmd.Wait()
 		close(e.exited)
@@ -284,8 +286,12 @@ func (e *Environment) signal(s syscall.Signal) error {
 	return err
 }
 
-// PID is the process that runs.
-func (e *Environment) PID() int { return e.cmd.Process.Pid }
+// PID is the runtime, which has been started.
+func (e *Environment) PID() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.runtime.Pid
+}
 
 // Kill ends the environment as a crash of its host would.
 func (e *Environment) Kill() {
@@ -310,18 +316,21 @@ func (e *Environment) endRuntime() {
 // the event and its time for those, and SIGKILL. It returns the exit code of the runtime, -1 where it had to be killed.
 func (e *Environment) Shutdown() int {
 	e.mu.Lock()
-	told := e.extension || len(e.beside) > 0
+	told, patience := e.extension || len(e.beside) > 0, besideTimeout
+	if e.extension {
+		patience = insideTimeout
+	}
 	e.mu.Unlock()
 	e.startOnce.Do(func() { close(e.exited) }) // beside extensions another goroutine starts the runtime, or never does
 	if told {
 		_ = e.signalRuntime(syscall.SIGTERM)
 		select {
 		case <-e.exited:
-		case <-time.After(shutdownTimeout):
+		case <-time.After(patience):
 		}
 	}
 	e.endRuntime()
-	e.shutdownExtensions()
+	e.shutdownExtensions(endTimeout - patience)
 	e.Kill()
 	return e.cmd.ProcessState.ExitCode()
 }
