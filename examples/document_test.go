@@ -202,11 +202,10 @@ set -eu
 out=$PWD/bin
 mkdir -p "$out/lambda" "$out/layer/extensions"
 cd ` + root + `
-build() { CGO_ENABLED=0 go build -tags lambda.norpc,nethttpomithttp2 -o "$1" "$2"; }
 for target; do
 	case $target in
-	lambda) build "$out/lambda/bootstrap" ./functions/lambda ;;
-	layer) build "$out/layer/extensions/keyhole" ./functions/extension ;;
+	lambda) scripts/build-function "$out/lambda/bootstrap" ./functions/lambda ;;
+	layer) scripts/build-function "$out/layer/extensions/keyhole" ./functions/extension ;;
 	*) exit 2 ;;
 	esac
 	(cd "$out/$target" && zip -qr "$out/$target-arm64.zip" .)

@@ -42,9 +42,7 @@ func TestMain(m *testing.M) {
 }
 
 func build(out, pkg string) error {
-	cmd := exec.Command("go", "build", "-tags", "lambda.norpc,nethttpomithttp2", "-o", out, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
+	if text, err := exec.Command("../scripts/build-function", out, pkg).CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", pkg, err, text)
 	}
 	return nil

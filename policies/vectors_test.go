@@ -11,6 +11,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/policies"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/wasm"
 )
@@ -84,7 +85,7 @@ func (v *vector) want() policy.Decision {
 func load(t *testing.T, module, data []byte) *wasm.Chain {
 	t.Helper()
 	ctx := context.Background()
-	chain, err := wasm.New(ctx, wasm.Config{Modules: []wasm.Module{{Wasm: module, Data: data}}, MaxInstances: 1})
+	chain, err := wasm.New(ctx, wasm.Config{Modules: []wasm.Module{{Wasm: module, Data: data}}, MaxInstances: 1, Native: proxytest.Native(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

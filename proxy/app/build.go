@@ -172,8 +172,12 @@ func (b *builder) policy(ctx context.Context) (*wasm.Chain, error) {
 		}
 		modules[i] = wasm.Module{Wasm: code, Data: p.Data}
 	}
+	native := b.drivers.Native
+	if native == nil {
+		native = policies.Native{}
+	}
 	return wasm.New(ctx, wasm.Config{
-		Modules: modules, Isolation: wasm.Isolation(c.Isolation), Native: policies.Native{}, Logger: b.env.Logger,
+		Modules: modules, Isolation: wasm.Isolation(c.Isolation), Native: native, Logger: b.env.Logger,
 	})
 }
 

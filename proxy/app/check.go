@@ -88,8 +88,10 @@ func (b *builder) fetch(ctx context.Context, i trust.Issuer) (int, error) {
 }
 
 // CheckPolicy compiles the policies and returns their digest.
-func CheckPolicy(ctx context.Context, c *config.Config, getenv func(string) string) (digest string, err error) {
-	chain, err := alone(c, getenv, time.Now).policy(ctx)
+func CheckPolicy(ctx context.Context, c *config.Config, d Drivers, getenv func(string) string) (digest string, err error) {
+	b := alone(c, getenv, time.Now)
+	b.drivers = d
+	chain, err := b.policy(ctx)
 	if err != nil {
 		return "", err
 	}

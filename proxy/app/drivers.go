@@ -9,6 +9,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/audit"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/state"
+	"github.com/keyhole-edge/keyhole/wasm"
 )
 
 // Drivers are the concrete mechanisms a deployable links, by the type names of the configuration. They are passed in, so
@@ -18,6 +19,7 @@ type Drivers struct {
 	Upstreams map[string]func(Env, config.Upstream) (secret.Upstream, error)
 	States    map[string]func(Env, config.State) (state.Store, error)
 	Sinks     map[string]func(Env, config.Sink) (audit.Sink, error)
+	Native    wasm.Native // machine code of policies; nil: policies.Native, what the program was built with
 }
 
 // Env is what every driver may use.

@@ -20,10 +20,11 @@ import (
 // Patience is how long a test waits for something that must happen; no test measures it.
 const Patience = 30 * time.Second
 
-// BuildBinary builds cmd/keyhole into dir, with these flags of go build, and returns its path.
+// BuildBinary builds cmd/keyhole into dir, with these flags of go build, and returns its path. Nothing for debuggers is in
+// it, which takes most of the time of a build whose packages are in the cache.
 func BuildBinary(dir string, flags ...string) (string, error) {
 	bin := filepath.Join(dir, "keyhole")
-	args := append(append([]string{"build"}, flags...), "-o", bin, "github.com/keyhole-edge/keyhole/cmd/keyhole")
+	args := append(append([]string{"build", "-ldflags=-w"}, flags...), "-o", bin, "github.com/keyhole-edge/keyhole/cmd/keyhole")
 	out, err := exec.Command("go", args...).CombinedOutput()
 	if err != nil {
 		return "", errors.Join(err, errors.New(string(out)))

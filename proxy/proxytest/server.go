@@ -47,6 +47,7 @@ func NewServer(t testing.TB, o Options) *Server {
 	if o.Drivers != nil {
 		drivers = o.Drivers(drivers)
 	}
+	drivers.Native = Native(t)
 	c, err := drivers.Load(filepath.Join(o.Dir, devdir.ConfigFile), nil)
 	if err != nil {
 		t.Fatal(err)

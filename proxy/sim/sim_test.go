@@ -33,7 +33,7 @@ func seeds() uint64 {
 	case testing.Short():
 		return 300
 	case raceEnabled:
-		return 1000
+		return 400
 	}
 	return 20_000
 }

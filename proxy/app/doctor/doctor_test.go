@@ -39,7 +39,9 @@ func setUp(t *testing.T) (dir string, c doctor.Config) {
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return dir, doctor.Config{Drivers: full.Drivers(), File: filepath.Join(dir, devdir.ConfigFile), Environ: []string{"PATH=x"}}
+	drivers := full.Drivers()
+	drivers.Native = proxytest.Native(t)
+	return dir, doctor.Config{Drivers: drivers, File: filepath.Join(dir, devdir.ConfigFile), Environ: []string{"PATH=x"}}
 }
 
 func read(t *testing.T, dir, name string) string {

@@ -9,7 +9,7 @@ import (
 
 // policies compiles the chain as the server does.
 func policies(ctx context.Context, p *patient) []Finding {
-	digest, err := app.CheckPolicy(ctx, p.Config, p.set.Getenv)
+	digest, err := app.CheckPolicy(ctx, p.Config, p.set.Drivers, p.set.Getenv)
 	if err != nil {
 		return []Finding{fail(err.Error(), "policy.chain", "correct the policy or its data; without one nothing is allowed")}
 	}
