@@ -22,7 +22,9 @@ type outcome struct {
 // change makes a change of an upstream and announces it, as pair does.
 func (p *Proxy) change(ctx context.Context, t *transaction, m *mount, name string, apply func(context.Context) (outcome, error)) (outcome, error) {
 	return p.pair(ctx, t, func(ctx context.Context) (outcome, error) {
-		done, err := apply(ctx)
+		waiting, stop := sparing(ctx)
+		done, err := apply(waiting)
+		stop()
 		if err == nil {
 			return done, m.outbox.announce(ctx, name)
 		}
@@ -48,7 +50,9 @@ func (p *Proxy) pair(ctx context.Context, t *transaction, apply func(context.Con
 		return outcome{}, err
 	}
 
-	done, err := apply(ctx)
+	waiting, stop := sparing(ctx)
+	done, err := apply(waiting)
+	stop()
 
 	now := p.wall()
 	t.rec.ID, t.rec.Time, t.rec.Kind, t.rec.Pair = audit.NewID(now), now, audit.Outcome, intent

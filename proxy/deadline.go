@@ -10,7 +10,32 @@ import (
 // begun has as long again, and the sink of the audit log bounds its own time.
 const requestTimeout = 10 * time.Second
 
-// deadline is a context that ends requestTimeout after it is first waited for, so that a request that waits for nothing,
+// maxSpare is the most of a caller's time that is kept for the record of what came of the request: without it there is no
+// answer.
+const maxSpare = 500 * time.Millisecond
+
+// spared marks contexts that end early enough already.
+type spared struct{}
+
+// patience is how long a request with this context may wait for anything but its record.
+func patience(ctx context.Context) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return requestTimeout
+	}
+	left := time.Until(end)
+	if ctx.Value(spared{}) == nil {
+		left -= min(left/10, maxSpare)
+	}
+	return min(requestTimeout, left)
+}
+
+// sparing is ctx until its patience ends.
+func sparing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithValue(ctx, spared{}, true), patience(ctx))
+}
+
+// deadline is a context that ends when its caller's patience does after it is first waited for, so that a request that waits for nothing,
 // such as a read from the cache, pays for no timer.
 type deadline struct {
 	parent context.Context // the caller's
@@ -32,7 +57,7 @@ func (d *deadline) arm() context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.armed == nil {
-		d.armed, d.cancel = context.WithTimeout(d.parent, requestTimeout)
+		d.armed, d.cancel = sparing(d.parent)
 	}
 	return d.armed
 }

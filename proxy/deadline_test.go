@@ -72,7 +72,7 @@ func TestAChangeEndsAtItsCallersDeadline(t *testing.T) {
 			c.Mounts[0].Upstream, c.Mounts[0].UpstreamName = hanging{c.Mounts[0].Upstream.(*vault)}, "hanging"
 		})
 		c := h.call(t, "write:**")
-		for _, row := range []struct{ caller, want time.Duration }{{time.Second, time.Second}, {time.Hour, 10 * time.Second}, {0, 10 * time.Second}} {
+		for _, row := range []struct{ caller, want time.Duration }{{time.Second, 900 * time.Millisecond}, {time.Hour, 10 * time.Second}, {0, 10 * time.Second}} {
 			ctx, cancel := context.WithCancel(t.Context())
 			if row.caller != 0 {
 				ctx, cancel = context.WithTimeout(t.Context(), row.caller)
@@ -90,5 +90,25 @@ func TestAChangeEndsAtItsCallersDeadline(t *testing.T) {
 				t.Errorf("with %v left there are %d outcomes, want 1", row.caller, n)
 			}
 		}
+	})
+}
+
+// A read ends before its caller's time does, so that the record of it has some too.
+func TestTimeIsLeftForTheRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, nil)
+		h.vault.gate = make(chan struct{})
+		for _, row := range []struct{ caller, want time.Duration }{
+			{time.Second, 900 * time.Millisecond}, {6 * time.Second, 5500 * time.Millisecond},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), row.caller)
+			began := time.Now()
+			_, err := h.Read(ctx, h.call(t, "read:**"), proxy.ReadRequest{Path: path(t, "one/KEY")})
+			if took := time.Since(began); codeOf(t, err) != api.UpstreamTimeout || took != row.want {
+				t.Errorf("with %v it ended after %v with %v, want upstream_timeout after %v", row.caller, took, err, row.want)
+			}
+			cancel()
+		}
+		close(h.vault.gate)
 	})
 }

@@ -309,7 +309,7 @@ func (p *Proxy) recorded(ctx context.Context) {
 // the process then, as Lambda does, and nobody would learn what became of it.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	end, bounded := ctx.Deadline()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout+maxSpare)
 	if !bounded {
 		return ctx, cancel
 	}

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
@@ -64,6 +66,7 @@ type setting struct {
 	aws     *awsemu.Server
 	address string           // of aws; "": a new one
 	clock   *proxytest.Clock // of the extension and of AWS; nil: that of the machine
+	timeout time.Duration    // of an invocation; 0: it has all the time
 }
 
 // start starts a pair of which nothing is known yet.
@@ -91,7 +94,7 @@ func (s setting) start(t *testing.T) *pair {
 		s.aws.SetWall(s.clock.Now)
 	}
 	e, err := lambdaemu.Start(lambdaemu.Config{
-		Command: bootstrap, Dir: s.dir, Env: env, Extensions: []string{extension}, Timeout: proxytest.Patience,
+		Command: bootstrap, Dir: s.dir, Env: env, Extensions: []string{extension}, Timeout: cmp.Or(s.timeout, proxytest.Patience),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -82,6 +82,16 @@ func TestVaultThatIsLate(t *testing.T) {
 	p.want(t, "/systemsmanager/parameters/get?name=/apps/KEY", 200, "of all")
 }
 
+// A vault that says nothing costs the function a part of the time that it has, not its life.
+func TestVaultThatIsSilent(t *testing.T) {
+	p := setting{timeout: 3 * time.Second, env: []string{"START=http://127.0.0.1:1"}}.ready(t)
+	p.want(t, "/systemsmanager/parameters/get?name=/apps/KEY", 200, "of all")
+	hang(t, p.aws)
+	p.want(t, secretURI, 504, "TimeoutError")
+	p.aws.Interpose(nil)
+	p.want(t, secretURI, 200, "first")
+}
+
 // The end comes in its time, with a record of everything, whatever is under way.
 func TestEndWhileTheVaultIsAsked(t *testing.T) {
 	for name, end := range map[string]func(*pair){

@@ -50,18 +50,19 @@ type App struct {
 	Native *httpapi.Native
 	AWS    *httpapi.AWS
 
-	drivers  Drivers
-	options  Options
-	log      *slog.Logger
-	audit    *audit.Log
-	jwks     atomic.Pointer[identity.KeySet]
-	tls      atomic.Pointer[tls.Config] // of the native listener, nil where it has none or is not open
-	inFlight atomic.Int64               // limits.max_in_flight
-	sources  map[string]secret.Upstream // by name; never changes
-	closers  []func() error
-	closed   chan struct{}
-	prefetch []secret.Path
-	retiring sync.WaitGroup // of what a reload has replaced
+	drivers    Drivers
+	options    Options
+	log        *slog.Logger
+	audit      *audit.Log
+	jwks       atomic.Pointer[identity.KeySet]
+	tls        atomic.Pointer[tls.Config] // of the native listener, nil where it has none or is not open
+	inFlight   atomic.Int64               // limits.max_in_flight
+	invocation invocation
+	sources    map[string]secret.Upstream // by name; never changes
+	closers    []func() error
+	closed     chan struct{}
+	prefetch   []secret.Path
+	retiring   sync.WaitGroup // of what a reload has replaced
 
 	mu      sync.Mutex // held by a reload, so that there is one at a time
 	config  *config.Config

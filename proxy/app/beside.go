@@ -39,9 +39,17 @@ func (b *builder) workload() (*identity.Workload, error) {
 // nativeHandler is what the native listener answers with.
 func (a *App) nativeHandler() http.Handler {
 	if a.options.Beside != nil {
-		return httpapi.Loopback(a.Native)
+		return a.invocation.within(httpapi.Loopback(a.Native), a.options.Wall)
 	}
 	return a.Native
+}
+
+// awsHandler is what the listener of the AWS dialect answers with.
+func (a *App) awsHandler() http.Handler {
+	if a.options.Beside != nil {
+		return a.invocation.within(a.AWS, a.options.Wall)
+	}
+	return a.AWS
 }
 
 // checkListen says what of the listeners cannot be.

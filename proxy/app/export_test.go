@@ -29,3 +29,9 @@ func (a *App) HoldCopies() (release func()) {
 	a.copying.Lock()
 	return a.copying.Unlock
 }
+
+// Within is h for requests that belong to invocations, which are told with the function.
+func Within(h http.Handler, wall func() time.Time) (http.Handler, func(until time.Time)) {
+	v := new(invocation)
+	return v.within(h, wall), v.begin
+}

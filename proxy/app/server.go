@@ -73,7 +73,7 @@ func (a *App) Listen() (*Server, error) {
 		}
 	}
 	if l.AWS.Address != "" {
-		if s.aws, err = s.open("listen.aws", l.AWS.Address, a.AWS); err != nil {
+		if s.aws, err = s.open("listen.aws", l.AWS.Address, a.awsHandler()); err != nil {
 			s.close()
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -77,8 +78,9 @@ func (l *lambda) want(t *testing.T, calls ...string) {
 
 // program serves until it is told to end, or ends with an error of its own.
 type program struct {
-	ends   error
-	closed bool
+	ends    error
+	closed  bool
+	invoked []int64
 }
 
 func (p *program) Serve(ctx context.Context) error {
@@ -88,6 +90,8 @@ func (p *program) Serve(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
+
+func (p *program) Invoked(until time.Time) { p.invoked = append(p.invoked, until.UnixMilli()) }
 
 func (p *program) Close() error { p.closed = true; return nil }
 
@@ -109,8 +113,9 @@ func run(t *testing.T, c *extensionapi.Client, p *program) error {
 
 func TestRun(t *testing.T) {
 	l, c := start(t, invoke, invoke, shutdown)
-	if err := run(t, c, &program{}); err != nil {
-		t.Error(err)
+	p := &program{}
+	if err := run(t, c, p); err != nil || !slices.Equal(p.invoked, []int64{1, 1}) {
+		t.Errorf("got %v, %v", p.invoked, err)
 	}
 	l.want(t, register, next, next, next)
 }

@@ -20,6 +20,8 @@ const patience = time.Second
 type Program interface {
 	// Serve answers until ctx is done, then lets what is under way finish.
 	Serve(ctx context.Context) error
+	// Invoked tells that the function works for somebody, whom it fails at this time.
+	Invoked(until time.Time)
 	// Close ends what Serve used.
 	Close() error
 }
@@ -44,7 +46,7 @@ func (c *Client) Run(ctx context.Context, open func(context.Context) (Program, e
 		served <- p.Serve(serving)
 		stop()
 	}()
-	heard := c.events(serving)
+	heard := c.events(serving, p.Invoked)
 	early := heard != nil && ctx.Err() == nil
 	if serving.Err() != nil {
 		heard = nil // it heard no more because of who stopped
@@ -63,7 +65,7 @@ func (c *Client) Run(ctx context.Context, open func(context.Context) (Program, e
 }
 
 // events registers and hears of events until the one that is the last. It returns nil for that one alone.
-func (c *Client) events(ctx context.Context) error {
+func (c *Client) events(ctx context.Context, invoked func(time.Time)) error {
 	if _, err := c.Register(ctx, Invoke, Shutdown); err != nil {
 		return err
 	}
@@ -73,7 +75,9 @@ func (c *Client) events(ctx context.Context) error {
 			return err
 		case e.Type == Shutdown:
 			return nil
-		case e.Type != Invoke:
+		case e.Type == Invoke:
+			invoked(time.UnixMilli(e.DeadlineMS))
+		default:
 			return fmt.Errorf("%w: an event of type %.40q", ErrRefused, e.Type)
 		}
 	}
