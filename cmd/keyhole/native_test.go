@@ -57,6 +57,7 @@ func TestServerLoadsPrecompiledPolicies(t *testing.T) {
 		}
 		return bin
 	}
+	t.Setenv("KEYHOLE__LOG__LEVEL", "debug") // a start without anything to compile has nothing to tell
 	want := func(bin, line string) {
 		t.Helper()
 		dir := t.TempDir()
