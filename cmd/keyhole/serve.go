@@ -82,7 +82,7 @@ func runServer(ctx context.Context, file string, f serverFlags, reload <-chan os
 	}
 	lock, server, err := lockOrFind(ctx, c.Dir)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	if lock == nil {
 		return &failure{
@@ -97,11 +97,11 @@ func runServer(ctx context.Context, file string, f serverFlags, reload <-chan os
 	}
 	a, err := app.New(ctx, c, full.Drivers(), app.Options{Logger: log, Level: level, Prefetch: os.Getenv(app.PrefetchVariable)})
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if err := a.Start(ctx); err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	s, err := a.Listen()
 	if err != nil {
@@ -131,6 +131,14 @@ func runServer(ctx context.Context, file string, f serverFlags, reload <-chan os
 	stop()
 	watch.Wait()
 	log.Info("stopped")
+	return err
+}
+
+// unlessEnded is err, but for what comes of being told to end before there was anything to end: that is no failure.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
 	return err
 }
 
