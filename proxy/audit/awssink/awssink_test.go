@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -435,23 +436,17 @@ func TestPartsAreFilled(t *testing.T) {
 	}{"firehose": {awssink.NewFirehose, 1000 << 10}, "dynamodb": {awssink.NewDynamoDB, 399 << 10}} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
-			var parts []string
+			var bodies [][]byte
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				var in struct {
-					Record struct{ Data []byte }
-					Item   struct{ Lines struct{ S string } }
-				}
-				if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-					t.Error(err)
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					return // an attempt that was given up
 				}
 				mu.Lock()
-				defer mu.Unlock()
-				if part := string(in.Record.Data) + in.Item.Lines.S; len(parts) == 0 || parts[len(parts)-1] != part { // not again
-					parts = append(parts, part)
-				}
+				bodies = append(bodies, body)
+				mu.Unlock()
 				_, _ = w.Write([]byte(`{"RecordId":"1"}`))
 			}))
-			defer srv.Close()
 			s, err := tt.open(config(srv.URL))
 			if err != nil {
 				t.Fatal(err)
@@ -460,6 +455,20 @@ func TestPartsAreFilled(t *testing.T) {
 				t.Error(err)
 			}
 			_ = s.Close()
+			srv.Close() // all that was under way has been seen
+			var parts []string
+			for _, body := range bodies {
+				var in struct {
+					Record struct{ Data []byte }
+					Item   struct{ Lines struct{ S string } }
+				}
+				if err := json.Unmarshal(body, &in); err != nil {
+					t.Fatal(err)
+				}
+				if part := string(in.Record.Data) + in.Item.Lines.S; len(parts) == 0 || parts[len(parts)-1] != part { // not again
+					parts = append(parts, part)
+				}
+			}
 			if strings.Join(parts, "") != batch {
 				t.Error("the parts are not the batch")
 			}
