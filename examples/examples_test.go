@@ -1,3 +1,4 @@
+// Package examples_test runs the examples, and the page on Lambda, against emulators of what they need.
 package examples_test
 
 import (

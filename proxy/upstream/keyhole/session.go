@@ -12,22 +12,17 @@ import (
 
 // session is a token. It does not change.
 type session struct {
+	keeper.Life
+
 	token secret.Value
-	since time.Time     // by the wall clock, before it was asked for
-	ttl   time.Duration // 0: we do not know its end
-	login uint64        // which login it comes from
+	login uint64 // which login it comes from
 	// last: it was made because the one before was not taken. If it is not taken at once as well, that is meant.
 	last bool
 }
 
-// Times of a session.
-const (
-	// renewPart is the part of its life that is left when a token is replaced: a fifth.
-	renewPart = 5
-	// refusalHolds is how long after a new login a refusal is final without another. A caller who keeps asking for
-	// what we may not read must not make a login of each question.
-	refusalHolds = time.Minute
-)
+// refusalHolds is how long after a new login a refusal is final without another. A caller who keeps asking for
+// what we may not read must not make a login of each question.
+const refusalHolds = time.Minute
 
 // header carries the token. Strings cannot be wiped, so it is made for one request.
 func (s *session) header() (http.Header, error) {
@@ -50,20 +45,6 @@ func checkToken(token []byte) error {
 	return nil
 }
 
-// age is negative where the clock was set back.
-func (s *session) age(now time.Time) time.Duration { return now.Round(0).Sub(s.since.Round(0)) }
-
-// Alive implements keeper.Session.
-func (s *session) Alive(now time.Time) bool {
-	age := s.age(now)
-	return s.ttl == 0 || 0 <= age && age < s.ttl
-}
-
-// Fresh implements keeper.Session.
-func (s *session) Fresh(now time.Time) bool {
-	return s.Alive(now) && (s.ttl == 0 || s.age(now) < s.ttl-s.ttl/renewPart)
-}
-
 // tokens keeps one session for all requests.
 type tokens struct {
 	node   *Node
@@ -82,7 +63,7 @@ func (t *tokens) get(ctx context.Context) (*session, error) {
 
 // replace returns a session of a later login than the one that was not taken, or the same if that is final.
 func (t *tokens) replace(ctx context.Context, refused *session) (*session, error) {
-	if age := refused.age(t.node.wall()); refused.last && 0 <= age && age < refusalHolds {
+	if age := refused.Age(t.node.wall()); refused.last && 0 <= age && age < refusalHolds {
 		return refused, nil
 	}
 	return t.kept.Get(ctx, func(s *session) bool { return s.login <= refused.login },
@@ -96,5 +77,5 @@ func (t *tokens) begin(ctx context.Context, last bool) (*session, error) {
 		return nil, err
 	}
 	t.logins++
-	return &session{token: token, since: since, ttl: ttl, login: t.logins, last: last}, nil
+	return &session{token: token, Life: keeper.Life{Since: since, TTL: ttl}, login: t.logins, last: last}, nil
 }

@@ -90,9 +90,9 @@ func (e *engine) checkLogin(ctx context.Context) (string, []secret.Trouble) {
 	if err != nil {
 		return "", e.loginTrouble(err)
 	}
-	if e.login.path == "" && s.ttl > 0 && s.ttl < endsSoon {
+	if e.login.path == "" && s.TTL > 0 && s.TTL < endsSoon {
 		return "it knows the token", []secret.Trouble{{
-			What: fmt.Sprintf("the token ends in %s", s.ttl), Where: "auth.token",
+			What: fmt.Sprintf("the token ends in %s", s.TTL), Where: "auth.token",
 			Fix: "see to it that an agent writes the next one in time, or log in with approle, jwt or kubernetes", Minor: true,
 		}}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/internal/jsonfields"
+	"github.com/keyhole-edge/keyhole/proxy/internal/keeper"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -123,7 +124,7 @@ func (l Login) lookUp(ctx context.Context, w *vaultWire, now time.Time) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	s := &session{token: secret.NewValue(token), since: now}
+	s := &session{token: secret.NewValue(token), Life: keeper.Life{Since: now}}
 	header, err := s.header()
 	if err != nil {
 		return nil, err
@@ -184,7 +185,7 @@ func (a *answer) session(now time.Time) (*session, error) {
 	if token == nil || token.Kind != strictjson.String || len(token.Text) == 0 {
 		return nil, fmt.Errorf("%w: a login without a token", ErrMalformed)
 	}
-	s := &session{token: secret.NewValue(bytes.Clone(token.Text)), since: now}
+	s := &session{token: secret.NewValue(bytes.Clone(token.Text)), Life: keeper.Life{Since: now}}
 	return s, s.life(auth, "lease_duration")
 }
 
@@ -194,7 +195,7 @@ func (s *session) life(n *strictjson.Node, ttl string) error {
 	if !ok || seconds < 0 || seconds > 1<<32 {
 		return fmt.Errorf("%w: no time to live of a token", ErrMalformed)
 	}
-	s.ttl = time.Duration(seconds) * time.Second
+	s.TTL = time.Duration(seconds) * time.Second
 	renewable := n.Get("renewable")
 	s.renewable = renewable != nil && renewable.Bool
 	return nil

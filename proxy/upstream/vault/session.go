@@ -12,23 +12,18 @@ import (
 
 // session is a token that the vault gave or knows. It does not change.
 type session struct {
+	keeper.Life
+
 	token     secret.Value
-	since     time.Time     // by the wall clock, before it was asked for
-	ttl       time.Duration // 0: it does not end
 	renewable bool
 	login     uint64 // which login it comes from, renewals included
 	// last: it was made because the vault refused the one before. If it is refused at once as well, that is meant.
 	last bool
 }
 
-// Times of a session.
-const (
-	// renewPart is the part of its life that is left when a token is renewed: a fifth.
-	renewPart = 5
-	// refusalHolds is how long after a new login a refusal is final without another. A caller who keeps asking for
-	// what we may not read must not make a login of each question.
-	refusalHolds = 10 * time.Second
-)
+// refusalHolds is how long after a new login a refusal is final without another. A caller who keeps asking for
+// what we may not read must not make a login of each question.
+const refusalHolds = 10 * time.Second
 
 // header carries the token. Strings cannot be wiped, so it is made for one request.
 func (s *session) header() (http.Header, error) {
@@ -39,20 +34,6 @@ func (s *session) header() (http.Header, error) {
 		}
 	}
 	return http.Header{"X-Vault-Token": {string(token)}}, nil
-}
-
-// age is negative where the clock was set back.
-func (s *session) age(now time.Time) time.Duration { return now.Round(0).Sub(s.since.Round(0)) }
-
-// Alive implements keeper.Session.
-func (s *session) Alive(now time.Time) bool {
-	age := s.age(now)
-	return s.ttl == 0 || 0 <= age && age < s.ttl
-}
-
-// Fresh implements keeper.Session.
-func (s *session) Fresh(now time.Time) bool {
-	return s.Alive(now) && (s.ttl == 0 || s.age(now) < s.ttl-s.ttl/renewPart)
 }
 
 // tokens keeps one session alive for all requests.
@@ -75,7 +56,7 @@ func (t *tokens) get(ctx context.Context) (*session, error) {
 
 // replace returns a session of a later login than the one that the vault refused, or the same if its refusal is final.
 func (t *tokens) replace(ctx context.Context, refused *session) (*session, error) {
-	if now := t.wall(); refused.last && 0 <= refused.age(now) && refused.age(now) < refusalHolds {
+	if now := t.wall(); refused.last && 0 <= refused.Age(now) && refused.Age(now) < refusalHolds {
 		return refused, nil
 	}
 	return t.kept.Get(ctx, func(s *session) bool { return s.login <= refused.login },
@@ -88,7 +69,7 @@ func (t *tokens) begin(ctx context.Context, s *session, last bool) (*session, er
 		asked := t.wall()
 		renewed, err := s.renew(ctx, t.wire, asked)
 		// Near the end of its greatest life a renewal adds little: then it is time for another token.
-		if err == nil && renewed.ttl > s.ttl-s.age(asked)+s.ttl/renewPart/2 {
+		if err == nil && renewed.TTL > s.TTL-s.Age(asked)+s.TTL/keeper.RenewPart/2 {
 			renewed.login = s.login
 			return renewed, nil
 		}
