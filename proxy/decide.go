@@ -72,9 +72,10 @@ func (p *Proxy) verifyProjectToken(ctx context.Context, t *transaction) (*identi
 	if known == nil {
 		return nil, identity.ErrUnknownProjectToken
 	}
-	v, err := known.Verify(t.sent, t.rec.Time)
+	now := p.wall() // not when the request came: it may have been frozen since
+	v, err := known.Verify(t.sent, now)
 	if err == nil {
-		p.uses.note(known, t.rec.Time)
+		p.uses.note(known, now)
 	}
 	return v, err
 }

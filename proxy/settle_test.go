@@ -267,22 +267,25 @@ func TestWallClockHasNoMonotonicReading(t *testing.T) {
 // out as it was decided, or its time is over, and nothing does.
 func TestFrozenInARequestOfAProjectToken(t *testing.T) {
 	for name, c := range map[string]struct {
+		ttl     time.Duration
 		frozen  time.Duration
 		value   string
 		code    api.Code
 		records int // of values
 	}{
-		"still good": {10 * time.Second, canary, "", 1},
-		"over":       {25 * time.Hour, "", api.TokenInvalid, 1},
+		"still good":            {24 * time.Hour, 10 * time.Second, canary, "", 1},
+		"over, and the value":   {24 * time.Hour, 25 * time.Hour, "", api.TokenInvalid, 1},
+		"over before the value": {time.Minute, 2 * time.Minute, "", api.TokenExpired, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, nil)
-			token, code := createToken(t, h, h.call(t, "revoke:** read:**"))
+			token, code := createToken(t, h, h.call(t, "revoke:** read:**"), func(r *proxy.ProjectTokenRequest) { r.TTL = c.ttl })
 			if code != "" {
 				t.Fatal(code)
 			}
 			call := &proxy.Call{Token: token, SourceIP: "192.0.2.1"}
 			h.read(t, call, "one/KEY")
+			h.WaitForUses() // a fact that comes later would have the request decided anew
 			before := h.records(`"action":"read"`, `"status":200`)
 			value, code := held(t, h, call, func(n int) {
 				if n == 1 {
