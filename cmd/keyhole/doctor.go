@@ -18,8 +18,8 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what is wrong with a set-up, and what to do",
 		Long: `Look at a set-up as "keyhole serve" does, whether its server runs or not: configuration, permissions, clock, ports,
-keys, keys of other issuers, disk, policy, upstreams. One line each: ok, warn or fail, what, where, and what to do. Nothing is changed and no
-secret is shown. Exits 1 where anything fails, 0 otherwise.`,
+keys, keys of other issuers, disk, policy, audit sinks in AWS, upstreams. One line each: ok, warn or fail, what, where,
+and what to do. Nothing is changed and no secret is shown. Exits 1 where anything fails, 0 otherwise.`,
 		Args: args(0, 0, "keyhole doctor [--dir DIR | --config FILE]"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := t.configFile(); err != nil {

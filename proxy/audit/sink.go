@@ -1,6 +1,11 @@
 package audit
 
-import "errors"
+import (
+	"context"
+	"errors"
+
+	"github.com/keyhole-edge/keyhole/proxy/secret"
+)
 
 // Sink takes the lines of a log and answers once they are as safe as it promises. Log calls Open once, before everything
 // else, then Write and Reopen one at a time, never two at once, and Close last. A sink bounds the time its calls take:
@@ -23,6 +28,13 @@ type Sink interface {
 	Full() bool
 	// Close releases the sink. What was acknowledged stays so.
 	Close() error
+}
+
+// Checker is a Sink that can be asked whether it would take records, without Open.
+type Checker interface {
+	// Checkup asks the service what Write needs of it, and adds nothing to what is read back. It puts no credential into
+	// what it returns, and honours ctx. The keys of a Trouble are those of the sink's configuration.
+	Checkup(ctx context.Context) secret.Checkup
 }
 
 // Tail is the end of the log that a sink holds.

@@ -26,6 +26,13 @@ func beforeAWS(t *testing.T, url, upstream, mount string, env map[string]string)
 	dir, c := setUp(t)
 	edit(t, dir, "upstreams:\n", "upstreams:\n  cloud: {"+upstream+"}\n")
 	edit(t, dir, "mounts:\n", "mounts:\n  - {path: cloud, upstream: cloud, "+mount+"}\n")
+	return inAWS(t, c, url, env)
+}
+
+// inAWS gives a set-up the environment of the emulator's user.
+func inAWS(t *testing.T, c doctor.Config, url string, env map[string]string) doctor.Config {
+	t.Helper()
+	dir := filepath.Dir(c.File)
 	all := map[string]string{
 		"AWS_ACCESS_KEY_ID": awsemu.AccessKey, "AWS_SECRET_ACCESS_KEY": awsemu.SecretKey, "AWS_SESSION_TOKEN": "",
 		"AWS_ENDPOINT_URL": url, "AWS_REGION": awsemu.Region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_PROFILE": "",

@@ -1,13 +1,15 @@
 // Package doctor looks at a set-up and says what is wrong with it, where, and what to do.
 //
 // Laws. It changes nothing, prints no secret, and works whether the server runs or not. Where a vault gives a token for a
-// login it gets one, as the server does, and leaves it to end. A check is one file with one
-// function, and stands in the list checks; each says one line where all is well, and one line for each thing that is not.
+// login it gets one, as the server does, and leaves it to end; a stream for audit records gets an empty one, which adds
+// nothing to what it delivers. A check is one file with one function, and stands in the
+// list checks; each says one line where all is well, and one line for each thing that is not.
 // What keeps a server from starting or serving is a failure; what will, or what weakens it, is a warning.
 package doctor
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"time"
 
@@ -71,6 +73,7 @@ func checks() []check {
 		{"issuers", issuers},
 		{"disk", disk},
 		{"policy", policies},
+		{"audit", sinks},
 		{"upstreams", upstreams},
 	}
 }
@@ -81,6 +84,16 @@ type patient struct {
 	set    Config
 	server devdir.Server // of the process that runs
 	pid    int           // of the process that works in the directory, 0 where none does
+}
+
+// env is what drivers are given, as a server gives it.
+func (p *patient) env() app.Env {
+	return app.Env{Config: p.Config, Getenv: p.set.Getenv, Wall: p.set.Wall, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// unopened is that a driver takes no such configuration.
+func unopened(err error, where string) Finding {
+	return fail(err.Error(), where, "correct the configuration, or what it refers to")
 }
 
 // Examine makes every check. Without a configuration that can be read there is one finding.

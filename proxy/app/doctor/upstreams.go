@@ -3,14 +3,12 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -88,9 +86,9 @@ func (p *patient) upstream(ctx context.Context, v visit) []Finding {
 		own.Assume = v.role
 		u.AWS = &own
 	}
-	opened, err := p.set.Drivers.Upstreams[u.Type](app.Env{Config: p.Config, Getenv: p.set.Getenv, Wall: p.set.Wall, Logger: slog.New(slog.DiscardHandler)}, u)
+	opened, err := p.set.Drivers.Upstreams[u.Type](p.env(), u)
 	if err != nil {
-		return []Finding{fail(err.Error(), v.where(""), "correct the configuration, or what it refers to")}
+		return []Finding{unopened(err, v.where(""))}
 	}
 	defer func() { _ = opened.Close() }()
 	checker, can := opened.(secret.Checker)
@@ -101,16 +99,21 @@ func (p *patient) upstream(ctx context.Context, v visit) []Finding {
 	defer cancel()
 	before := p.set.Wall()
 	got := checker.Checkup(ctx, v.places)
-	found := skew(before, p.set.Wall(), got.Time, v.where(""))
+	return p.told(got, before, v.where)
+}
+
+// told is what a checkup that began at before has found; where names the keys of its troubles.
+func (p *patient) told(got secret.Checkup, before time.Time, where func(key string) string) []Finding {
+	found := skew(before, p.set.Wall(), got.Time, where(""))
 	for _, t := range got.Troubles {
-		f := fail(t.What, v.where(t.Where), t.Fix)
+		f := fail(t.What, where(t.Where), t.Fix)
 		if t.Minor {
 			f.Status = Warn
 		}
 		found = append(found, f)
 	}
 	if len(found) == 0 {
-		found = append(found, ok(strings.Join(got.Good, "; "), v.where("")))
+		found = append(found, ok(strings.Join(got.Good, "; "), where("")))
 	}
 	return found
 }

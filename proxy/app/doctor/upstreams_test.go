@@ -25,12 +25,18 @@ func beforeVault(t *testing.T, address, kv, auth string) (string, doctor.Config)
 	return dir, c
 }
 
-// about is what is said of the upstreams. Everything else must be well.
-func about(t *testing.T, c doctor.Config) (found []doctor.Finding) {
+// about is what is said of the upstreams.
+func about(t *testing.T, c doctor.Config) []doctor.Finding {
+	t.Helper()
+	return of(t, "upstreams", c)
+}
+
+// of is what one check says. Everything else must be well.
+func of(t *testing.T, check string, c doctor.Config) (found []doctor.Finding) {
 	t.Helper()
 	for _, f := range doctor.Examine(t.Context(), c) {
 		switch {
-		case f.Check == "upstreams":
+		case f.Check == check:
 			found = append(found, f)
 		case f.Status != doctor.OK && f.Check != "disk":
 			t.Errorf("got %+v, want ok", f)

@@ -46,6 +46,8 @@ type Sink struct {
 	most   int    // bytes of one part
 	chance func() float64
 	put    func(ctx context.Context, part []byte) error
+
+	question question
 }
 
 func open(c Config, service awsjson.Service, what string) (*Sink, error) {

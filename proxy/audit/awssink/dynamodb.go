@@ -33,6 +33,7 @@ func NewDynamoDB(c Config) (*Sink, error) {
 		return nil, err
 	}
 	s.most = maxItem
+	s.question = question{name: c.Name, key: "table", call: noItem(c.Name), yes: awsjson.ErrConflict}
 	s.put = func(ctx context.Context, part []byte) error { return s.putItem(ctx, c.Name, part) }
 	return s, nil
 }
@@ -59,6 +60,15 @@ func (s *Sink) putItem(ctx context.Context, table string, part []byte) error {
 	}
 	answer.Wipe()
 	return nil
+}
+
+// noItem is to put an item where none is, under the condition that one is there: it fails, once the table was found, the
+// key is its own, and we may put.
+func noItem(table string) awsjson.Request {
+	body := jsontext.AppendString([]byte(`{"TableName":`), table)
+	body = append(body, `,"Item":{"`+attrInstance+`":{"S":"`+awsjson.Absent+`"},"`+attrSeq+`":{"N":"0"}}`...)
+	body = append(body, `,"ConditionExpression":"attribute_exists(#i)","ExpressionAttributeNames":{"#i":"`+attrInstance+`"}}`...)
+	return awsjson.Request{Action: "PutItem", Body: body, Most: maxAnswer}
 }
 
 // ends reads the place of the first line and the hash of the last.

@@ -190,3 +190,34 @@ func TestDynamoDBReadsBack(t *testing.T) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 }
+
+// What a table is asked stores nothing, and tells one that is not as it must be.
+func TestDynamoDBCheckup(t *testing.T) {
+	s := newTable(t, dynalitetest.Start(t))
+	s.call(t, "CreateTable", `{"TableName":"other-keys","BillingMode":"PAY_PER_REQUEST",
+		"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`)
+	for place, want := range map[string]string{
+		name:         "put records into the DynamoDB table " + name,
+		"other-keys": "the DynamoDB table other-keys does not take our records",
+		"none":       "there is no DynamoDB table none in this region and account",
+	} {
+		c := config(s.url)
+		c.Name = place
+		sink, err := awssink.NewDynamoDB(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = sink.Close() })
+		got := sink.Checkup(t.Context())
+		said := got.Good
+		for _, trouble := range got.Troubles {
+			said = append(said, trouble.What)
+		}
+		if len(said) != 1 || said[0] != want || (place == name) != (len(got.Good) == 1) {
+			t.Errorf("%s: got %+v, want %q", place, got, want)
+		}
+	}
+	if items := s.sources(t); len(items) != 0 {
+		t.Errorf("the table has %d items, want none", len(items))
+	}
+}

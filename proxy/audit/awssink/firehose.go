@@ -20,17 +20,15 @@ func NewFirehose(c Config) (*Sink, error) {
 		return nil, err
 	}
 	s.most = maxRecord
+	// An empty record is one (API reference, "Record"), and adds nothing to what the stream delivers.
+	s.question = question{name: c.Name, key: "stream", call: putRecord(c.Name, nil)}
 	s.put = func(ctx context.Context, part []byte) error { return s.putRecord(ctx, c.Name, part) }
 	return s, nil
 }
 
 // putRecord takes the id of the record for the acknowledgement.
 func (s *Sink) putRecord(ctx context.Context, stream string, part []byte) error {
-	body := make([]byte, 0, base64.StdEncoding.EncodedLen(len(part))+len(stream)+64)
-	body = jsontext.AppendString(append(body, `{"DeliveryStreamName":`...), stream)
-	body = base64.StdEncoding.AppendEncode(append(body, `,"Record":{"Data":"`...), part)
-	body = append(body, `"}}`...)
-	answer, err := s.client.Call(ctx, awsjson.Request{Action: "PutRecord", Body: body, Most: maxAnswer})
+	answer, err := s.client.Call(ctx, putRecord(stream, part))
 	if err != nil {
 		return err
 	}
@@ -38,4 +36,11 @@ func (s *Sink) putRecord(ctx context.Context, stream string, part []byte) error 
 		return awsjson.ErrMalformed
 	}
 	return nil
+}
+
+func putRecord(stream string, data []byte) awsjson.Request {
+	body := make([]byte, 0, base64.StdEncoding.EncodedLen(len(data))+len(stream)+64)
+	body = jsontext.AppendString(append(body, `{"DeliveryStreamName":`...), stream)
+	body = base64.StdEncoding.AppendEncode(append(body, `,"Record":{"Data":"`...), data)
+	return awsjson.Request{Action: "PutRecord", Body: append(body, `"}}`...), Most: maxAnswer}
 }

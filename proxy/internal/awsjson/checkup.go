@@ -15,9 +15,9 @@ import (
 // Absent is the last part of names that a checkup asks for and nobody gives to a secret.
 const Absent = "keyhole-doctor"
 
-// Checkup is a secret.Checker's for an upstream of AWS: it logs in, and lets look ask what reads at each place and below
-// need, which is the same whether what is there holds fields or not. The first question that AWS does not answer ends it,
-// for the others would have the same answer.
+// Checkup is a secret.Checker's for an upstream of AWS, and an audit.Checker's, which has no places: it logs in, and lets
+// look ask what reads at each place and below need, which is the same whether what is there holds fields or not. The first
+// question that AWS does not answer ends it, for the others would have the same answer.
 func (c *Client) Checkup(ctx context.Context, all []secret.Place, look func(ctx context.Context, e *Examiner, place string) error) secret.Checkup {
 	e := &Examiner{client: c, sessions: c.sessions}
 	var places []string
@@ -68,9 +68,14 @@ func (e *Examiner) Nothing(place string) {
 	e.Doubt(fmt.Sprintf("AWS lists nothing below %q in %s", place, e.client.region), "region", "correct region, or the mount's at, unless there is nothing yet")
 }
 
-// Refused notes that AWS lets us not do what reads need.
+// Wrong notes what is not as it must be.
+func (e *Examiner) Wrong(what, where, fix string) {
+	e.out.Troubles = append(e.out.Troubles, secret.Trouble{What: what, Where: where, Fix: fix})
+}
+
+// Refused notes that AWS lets us not do what must be done.
 func (e *Examiner) Refused(action, resource, fix string) {
-	e.out.Troubles = append(e.out.Troubles, secret.Trouble{What: e.refusal(action, resource), Where: e.client.roleKey(), Fix: fix})
+	e.Wrong(e.refusal(action, resource), e.client.roleKey(), fix)
 }
 
 // DoubtRefused is Refused where reads work all the same, or may.
@@ -100,8 +105,7 @@ func (e *Examiner) Allowed(ctx context.Context, calls ...Request) (int, error) {
 // Ask asks whether we may make a call. What AWS answers to those who may is root, which the caller wipes: it is nil where
 // the answer is that there is no such thing. Any error has been noted, and nothing more need be asked.
 func (e *Examiner) Ask(ctx context.Context, r Request) (root *strictjson.Node, may bool, err error) {
-	e.heard = heard{}
-	root, err = e.client.call(ctx, e.sessions, r, e.hear(jsonError))
+	root, err = e.Try(ctx, r)
 	switch {
 	case err == nil:
 		return root, true, nil
@@ -114,7 +118,13 @@ func (e *Examiner) Ask(ctx context.Context, r Request) (root *strictjson.Node, m
 	return nil, false, err
 }
 
-// Heard notes an error that was found in an answer, as Ask does.
+// Try makes a call as Client.Call does. No error has been noted.
+func (e *Examiner) Try(ctx context.Context, r Request) (*strictjson.Node, error) {
+	e.heard = heard{}
+	return e.client.call(ctx, e.sessions, r, e.hear(jsonError))
+}
+
+// Heard notes an error that Try returned, or that was found in an answer, as Ask does.
 func (e *Examiner) Heard(err error) error {
 	if err != nil {
 		e.note(err, "")

@@ -50,7 +50,7 @@ func (s *Server) putRecord(who identity, body []byte, may func(string) *failure)
 	at := place{who.region, in.DeliveryStreamName}
 	records, ok := s.streams[at]
 	switch {
-	case in.Record == nil || len(in.Record.Data) == 0:
+	case in.Record == nil || in.Record.Data == nil: // an empty one is one
 		return nil, invalid("1 validation error detected: Value at 'record.data' failed to satisfy constraint: Member must not be null")
 	case len(in.Record.Data) > maxRecord:
 		return nil, invalid("1 validation error detected: Value at 'record.data' failed to satisfy constraint: Member must have length less than or equal to 1024000")
