@@ -47,6 +47,7 @@ type Issued struct {
 // Exchange makes an access token of a token that is taken here (RFC 8693), or of a client's assertion. It permits at most
 // what that one does. One that is made from an access token or a project token ends with it at the latest; an identity of a
 // platform is proven for that moment, and what is made from it may outlive it. Revoking what it was made from ends it.
+// Policies see the same claims in both, so that what they deny the one they deny the other.
 func (p *Proxy) Exchange(ctx context.Context, c *Call, r ExchangeRequest) (Issued, error) {
 	t := p.begin(c, policy.Read)
 	defer p.end(t)
@@ -66,6 +67,9 @@ func (p *Proxy) Exchange(ctx context.Context, c *Call, r ExchangeRequest) (Issue
 		return Issued{}, p.refuse(ctx, t, e)
 	}
 	token, err := t.rules.Signer.Sign(*claims)
+	if errors.Is(err, identity.ErrClaims) {
+		return Issued{}, p.refuse(ctx, t, fail(api.InvalidRequest, "what the token says and permits does not fit into an access token, which has 8 KiB; ask for a narrower scope, or send the token as it is"))
+	}
 	if err != nil {
 		return Issued{}, p.refuse(ctx, t, because(err))
 	}
@@ -140,6 +144,7 @@ func (t *transaction) issuable(r *ExchangeRequest) (*identity.Claims, *Error) {
 	c := &identity.Claims{
 		Subject: pr.Subject, ClientID: pr.ClientID, TokenID: audit.NewID(t.rec.Time), Scopes: scopes, Base: pr.Base,
 		Trust: pr.Trust, OriginIssuer: pr.Issuer, OriginTokenID: t.token.OriginTokenID, Parents: pr.Parents, Cnf: pr.Cnf,
+		Claims:   pr.Claims,
 		IssuedAt: t.rec.Time.Truncate(time.Second),
 	}
 	if c.ClientID == "" {

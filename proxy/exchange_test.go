@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,11 +25,11 @@ func takingPlatforms(t testing.TB, key *oidcemu.Key) func(*proxy.Config) {
 	rules, err := trust.New([]trust.Rule{
 		{
 			Name: "web", Issuer: platformIssuer, JWKSURI: platformIssuer + "/jwks", Algorithms: []string{"EdDSA"}, Audiences: []string{"https://k.test"},
-			Require: map[string][]string{"project_id": {"prj_1"}}, Map: trust.Map{Base: "one", Scopes: []string{"read:one/*"}},
+			Require: map[string][]string{"project_id": {"prj_1"}}, Map: trust.Map{Base: "one", Scopes: []string{"read:one/*"}, Labels: map[string]string{"team": "payments"}},
 		},
 		{
 			Name: "railway", Issuer: "railway-web", JWKS: "file:x", Algorithms: []string{"EdDSA"}, Audiences: []string{"https://k.test"}, Assertion: true,
-			Require: map[string][]string{"sub": {"railway-web"}}, Map: trust.Map{Base: "two", Scopes: []string{"read:two/*"}},
+			Require: map[string][]string{"sub": {"railway-web"}}, Map: trust.Map{Base: "two", Scopes: []string{"read:two/*"}, Labels: map[string]string{"team": "payments"}},
 		},
 	})
 	must(t, err)
@@ -87,6 +88,70 @@ func TestExchangePlatformToken(t *testing.T) {
 	revoke(t, h, h.call(t, "revoke:**"), api.RevokeTokenID, "tok-1")
 	if _, code := h.read(t, c, "one/KEY"); code != api.TokenRevoked {
 		t.Errorf("got %q, want token_revoked", code)
+	}
+}
+
+// Policies see the same claims of a token, of what it is exchanged for, and of what that is narrowed to: what they deny by a
+// claim an exchange does not open. Of an assertion they see the rule's labels alone, since the client has written the rest.
+func TestExchangeKeepsClaims(t *testing.T) {
+	key := oidcemu.NewKey("EdDSA", "1")
+	h := newHarness(t, takingPlatforms(t, key))
+	now := h.clock.Wall()
+	seen := func(c *proxy.Call, secret string) string {
+		t.Helper()
+		if _, code := h.read(t, c, secret); code != "" {
+			t.Fatal(code)
+		}
+		return fmt.Sprint(h.judge.last.Load().Principal.Claims)
+	}
+	token := key.Sign(map[string]any{
+		"iss": platformIssuer, "sub": "project:web", "aud": "https://k.test", "project_id": "prj_1", "jti": "tok-1", "ref": "<main>",
+		"list": []string{"x"}, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+	})
+	const want = "[{labels.team payments} {project_id prj_1} {ref <main>}]"
+	c := &proxy.Call{Token: token, Surface: "test", SourceIP: "192.0.2.1"}
+	for _, what := range []string{"the platform's token", "what it was exchanged for", "what that was narrowed to"} {
+		if got := seen(c, "one/KEY"); got != want {
+			t.Errorf("%s: policies see %s, want %s", what, got, want)
+		}
+		var code api.Code
+		if c, code = h.exchange(t, c.Token, proxy.ExchangeRequest{}); code != "" {
+			t.Fatal(code)
+		}
+	}
+	c, code := h.exchange(t, key.Sign(map[string]any{
+		"iss": "railway-web", "sub": "railway-web", "aud": "https://k.test", "jti": "a-1", "ref": "main",
+		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+	}), proxy.ExchangeRequest{Assertion: true})
+	if code != "" {
+		t.Fatal(code)
+	}
+	if got, want := seen(c, "two/KEY"), "[{labels.team payments}]"; got != want {
+		t.Errorf("of an assertion policies see %s, want %s", got, want)
+	}
+}
+
+// A token that says more than an access token can hold is exchanged for none: one that says less would be another identity.
+func TestExchangeOfTooManyClaims(t *testing.T) {
+	key := oidcemu.NewKey("EdDSA", "1")
+	h := newHarness(t, takingPlatforms(t, key))
+	now := h.clock.Wall()
+	claims := map[string]any{
+		"iss": platformIssuer, "sub": "project:web", "aud": "https://k.test", "project_id": "prj_1", "jti": "tok-1",
+		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+	}
+	for i := range 11 {
+		claims[fmt.Sprintf("claim-%d", i)] = strings.Repeat("x", 512)
+	}
+	token := key.Sign(claims)
+	if _, code := h.read(t, &proxy.Call{Token: token}, "one/KEY"); code != "" {
+		t.Fatal(code)
+	}
+	if _, code := h.exchange(t, token, proxy.ExchangeRequest{}); code != api.InvalidRequest {
+		t.Errorf("got %q, want invalid_request", code)
+	}
+	if n := h.records(`"action":"token_exchange"`, `"token_id":"tok-1"`, `"status":400`); n != 1 {
+		t.Errorf("got %d records, want 1", n)
 	}
 }
 

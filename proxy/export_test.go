@@ -42,6 +42,8 @@ type Failures struct{ f *failures }
 
 func NewFailures() Failures { return Failures{newFailures()} }
 
-func (f Failures) Note(address, token string, now time.Duration) { f.f.note(address, token, now) }
+func (f Failures) Note(address, token string, now time.Duration) {
+	f.f.note(address, token, false, now)
+}
 
 func (f Failures) Len() int { return Buckets{f.f.buckets}.Len() }

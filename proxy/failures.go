@@ -38,24 +38,36 @@ func (f *failures) token(source uint64, token string) uint64 {
 	return maphash.Comparable(f.seed, [2]uint64{source, maphash.String(f.seed, token)})
 }
 
-// wait says how long the source, or the token from there, has to wait before it may fail once more. A source that nobody
-// tells is everybody: what strangers send holds back none but the token that they send.
-func (f *failures) wait(address, token string, now time.Duration) time.Duration {
-	if now >= time.Duration(f.until.Load()) {
-		return 0
-	}
-	source := f.source(address)
-	wait := f.buckets.wait(f.token(source, token), tokenFailureRate, now)
-	if address != "" {
-		wait = max(wait, f.buckets.wait(source, failureRate, now))
-	}
-	return wait
+// strange is the bucket of a source for tokens whose key is not known. They are counted apart: no signature was computed
+// for them, and whoever sends many keeps nobody waiting whose key is known.
+func (f *failures) strange(source uint64) uint64 {
+	return maphash.Comparable(f.seed, [3]uint64{source})
 }
 
-// note counts a failure.
-func (f *failures) note(address, token string, now time.Duration) {
+// wait says how long the source, or the token from there, has to wait before it may fail once more, and how long where the
+// key of the token is not known. A source that nobody tells is everybody: what strangers send holds back none but the
+// token that they send.
+func (f *failures) wait(address, token string, now time.Duration) (wait, strange time.Duration) {
+	if now >= time.Duration(f.until.Load()) {
+		return 0, 0
+	}
 	source := f.source(address)
-	f.take(source, failureRate, now)
+	wait = f.buckets.wait(f.token(source, token), tokenFailureRate, now)
+	if address != "" {
+		wait = max(wait, f.buckets.wait(source, failureRate, now))
+		strange = f.buckets.wait(f.strange(source), failureRate, now)
+	}
+	return wait, max(wait, strange)
+}
+
+// note counts a failure; strange says that it was for want of the key.
+func (f *failures) note(address, token string, strange bool, now time.Duration) {
+	source := f.source(address)
+	if strange {
+		f.take(f.strange(source), failureRate, now)
+	} else {
+		f.take(source, failureRate, now)
+	}
 	f.take(f.token(source, token), tokenFailureRate, now)
 	for full := int64(now + time.Second); ; {
 		if until := f.until.Load(); until >= full || f.until.CompareAndSwap(until, full) {
@@ -65,14 +77,20 @@ func (f *failures) note(address, token string, now time.Duration) {
 }
 
 // holdBack refuses a token before anything is computed or looked up for it, where too many that came from its source did
-// not verify. One that verified before passes.
+// not verify. One that verified before passes, and one whose key is known where it was keys that were not.
 func (p *Proxy) holdBack(ctx context.Context, t *transaction) error {
 	if t.iam != nil {
 		return nil
 	}
-	wait := p.failures.wait(t.rec.Via.SourceIP, t.sent, p.mono())
-	if wait <= 0 || p.known(t) {
+	wait, strange := p.failures.wait(t.rec.Via.SourceIP, t.sent, p.mono())
+	if strange <= 0 || p.known(t) {
 		return nil
+	}
+	if wait <= 0 {
+		if t.rules.Verifier.HasKey(t.sent) {
+			return nil
+		}
+		wait = strange
 	}
 	e := fail(api.RateLimited, "too many tokens from this address did not verify; slow down")
 	e.RetryAfter = wait
@@ -91,6 +109,6 @@ func (p *Proxy) known(t *transaction) bool {
 // failed counts e against who sent the token, if that is what e says: what is wrong here is nobody's failure.
 func (p *Proxy) failed(t *transaction, e *Error) {
 	if e.Code.Status() == http.StatusUnauthorized {
-		p.failures.note(t.rec.Via.SourceIP, t.sent, p.mono())
+		p.failures.note(t.rec.Via.SourceIP, t.sent, e.Code == api.UnknownKey, p.mono())
 	}
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -125,6 +126,44 @@ func TestHoldingBackSparesGoodTokens(t *testing.T) {
 	tries(t, h, proxy.FailureRate, guess)
 	if codes := tries(t, h, 3, func(int) *proxy.Call { return seen }); codes[api.TokenExpired] != 1 || codes[api.RateLimited] != 2 {
 		t.Errorf("an expired one that was seen: got %v", codes)
+	}
+}
+
+// Kids that nobody has, however many, keep nobody behind the same address waiting whose key is known: neither tokens that were
+// not seen before nor their exchange. Wrong signatures by known keys do.
+func TestUnknownKeysHoldBackNoKnownOnes(t *testing.T) {
+	key, stranger := oidcemu.NewKey("EdDSA", "1"), oidcemu.NewKey("EdDSA", "2")
+	h := newHarness(t, takingPlatforms(t, key))
+	now := h.clock.Wall()
+	sign := func(k *oidcemu.Key, i int) *proxy.Call {
+		return &proxy.Call{SourceIP: "192.0.2.1", Token: k.Sign(map[string]any{
+			"iss": platformIssuer, "sub": "project:web", "aud": "https://k.test", "project_id": "prj_1", "jti": strconv.Itoa(i),
+			"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+		})}
+	}
+	codes := tries(t, h, 100, func(i int) *proxy.Call { return sign(stranger, i) })
+	if codes[api.UnknownKey] != proxy.FailureRate || codes[api.RateLimited] != 100-proxy.FailureRate {
+		t.Errorf("unknown keys: got %v", codes)
+	}
+	if codes := tries(t, h, 100, func(i int) *proxy.Call { return sign(key, 1000+i) }); codes[""] != 100 {
+		t.Errorf("a known key of the same issuer: got %v, want no error", codes)
+	}
+	if _, code := h.exchange(t, sign(key, 2000).Token, proxy.ExchangeRequest{}); code != "" {
+		t.Errorf("exchange: got %q", code)
+	}
+	own := h.call(t, "read:**")
+	if _, code := h.read(t, own, "one/KEY"); code != "" {
+		t.Errorf("a new access token: got %q", code)
+	}
+	bad := sign(key, 3000).Token
+	forged := func(i int) *proxy.Call {
+		return &proxy.Call{SourceIP: "192.0.2.1", Token: bad[:len(bad)-8] + fmt.Sprintf("%07d", i) + "A"}
+	}
+	if codes := tries(t, h, 100, forged); codes[api.TokenInvalid] != proxy.FailureRate || codes[api.RateLimited] != 100-proxy.FailureRate {
+		t.Errorf("wrong signatures: got %v", codes)
+	}
+	if _, code := h.read(t, sign(key, 4000), "one/KEY"); code != api.RateLimited {
+		t.Errorf("a token that was not seen, while signatures are guessed: got %q", code)
 	}
 }
 

@@ -52,7 +52,7 @@ func (k *accessTokens) accept(a *authentic, now time.Time) (*Verified, window, e
 		Principal: policy.Principal{
 			Trust: c.Trust, Issuer: c.OriginIssuer, Subject: c.Subject, ClientID: c.ClientID, TokenID: c.TokenID,
 			KeyID: a.key.id, Parents: c.Parents, Cnf: c.Cnf, AuthenticatedBy: "access_token", Base: c.Base,
-			Scopes: c.Scopes, Expires: c.Expires,
+			Scopes: c.Scopes, Claims: c.Claims, Expires: c.Expires,
 		},
 		IssuedAt: c.IssuedAt, NotBefore: c.NotBefore, OriginTokenID: c.OriginTokenID,
 	}, w, nil

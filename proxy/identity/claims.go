@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -22,6 +24,10 @@ type Claims struct {
 	OriginIssuer  string   // kh.origin_iss: iss of the identity behind the token
 	OriginTokenID string   // kh.origin_jti: the token that was exchanged; may be empty
 	Parents       []string // kh.parents: jti of the tokens this one was narrowed from, at most MaxParents
+
+	// Claims are kh.claims: what policies saw of the token that was exchanged, sorted by name. An exchange that left them
+	// behind would leave behind what a policy denies by.
+	Claims []policy.Pair
 
 	Cnf string // cnf.jkt (RFC 9449 section 6.1): thumbprint of the key the holder must prove; may be empty
 
@@ -98,6 +104,8 @@ func (c *Claims) readOrigin(kh *strictjson.Node) error {
 			c.OriginTokenID, err = text(&m.Value, "kh.origin_jti", maxNameBytes)
 		case "parents":
 			c.Parents, err = readParents(&m.Value)
+		case "claims":
+			c.Claims, err = readPairs(&m.Value)
 		default:
 			err = invalid("kh has a member that is not known here")
 		}
@@ -126,6 +134,26 @@ func readParents(n *strictjson.Node) ([]string, error) {
 		}
 		out = append(out, id)
 	}
+	return out, nil
+}
+
+func readPairs(n *strictjson.Node) ([]policy.Pair, error) {
+	if n.Kind != strictjson.Object || len(n.Members) == 0 {
+		return nil, invalid("kh.claims is not an object, or empty")
+	}
+	out := make([]policy.Pair, len(n.Members))
+	for i := range n.Members {
+		m := &n.Members[i]
+		value, err := text(&m.Value, "a member of kh.claims", maxNameBytes)
+		if err != nil {
+			return nil, err
+		}
+		if !goodText(m.Name, maxNameBytes) {
+			return nil, invalid("a name in kh.claims is empty, too long, or holds control characters")
+		}
+		out[i] = policy.Pair{Name: m.Name, Value: value}
+	}
+	slices.SortFunc(out, func(a, b policy.Pair) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 

@@ -89,7 +89,8 @@ func goodClaims(tb testing.TB) identity.Claims {
 		Subject: "project:prj_1", ClientID: "web", TokenID: "01K00000000000000000000001",
 		Scopes: scopes(tb, "read:web/production/* list:web/**"), Base: base,
 		Trust: "vercel-web", OriginIssuer: "https://oidc.vercel.com/acme", OriginTokenID: "tok_1",
-		Parents: []string{"parent-1", "parent-2"}, Cnf: base64.RawURLEncoding.EncodeToString(make([]byte, 32)),
+		Parents: []string{"parent-1", "parent-2"},
+		Claims:  []policy.Pair{{Name: "environment", Value: "production"}, {Name: "labels.team", Value: "a & b"}}, Cnf: base64.RawURLEncoding.EncodeToString(make([]byte, 32)),
 		IssuedAt: start, Expires: start.Add(15 * time.Minute),
 	}
 }

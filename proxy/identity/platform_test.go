@@ -66,6 +66,8 @@ func (s *source) Keys(context.Context, string) (*identity.KeySet, error) {
 	return s.set.Load(), nil
 }
 
+func (s *source) Has(kid string) bool { return s.set.Load().Has(kid) }
+
 func allKeys() []*oidcemu.Key {
 	k := platformKeys()
 	return []*oidcemu.Key{k["RS256"], k["ES256"], k["ES384"], k["EdDSA"]}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
@@ -80,6 +81,8 @@ type wireOrigin struct {
 	OriginIssuer  string   `json:"origin_iss"`
 	OriginTokenID string   `json:"origin_jti,omitempty"`
 	Parents       []string `json:"parents,omitempty"`
+
+	Claims map[string]string `json:"claims,omitempty"`
 }
 
 type wireCnf struct {
@@ -106,7 +109,16 @@ func (s *Signer) payload(c *Claims) ([]byte, error) {
 		Issuer: s.issuer, Subject: c.Subject, Audience: s.audience,
 		Expires: c.Expires.Unix(), IssuedAt: c.IssuedAt.Unix(), NotBefore: c.NotBefore.Unix(),
 		TokenID: c.TokenID, ClientID: c.ClientID, Scope: c.Scopes.String(), Base: c.Base.String(),
-		Keyhole: wireOrigin{c.Trust, c.OriginIssuer, c.OriginTokenID, c.Parents},
+		Keyhole: wireOrigin{Trust: c.Trust, OriginIssuer: c.OriginIssuer, OriginTokenID: c.OriginTokenID, Parents: c.Parents},
+	}
+	for _, p := range c.Claims {
+		if !utf8.ValidString(p.Name) || !utf8.ValidString(p.Value) {
+			return nil, fmt.Errorf("%w: a claim is not plain text", ErrClaims)
+		}
+		if w.Keyhole.Claims == nil {
+			w.Keyhole.Claims = make(map[string]string, len(c.Claims))
+		}
+		w.Keyhole.Claims[p.Name] = p.Value
 	}
 	if c.Cnf != "" {
 		w.Cnf = &wireCnf{c.Cnf}

@@ -26,7 +26,8 @@ func TestSignGivesExactlyThisForm(t *testing.T) {
 	wantPayload := `{"iss":"https://keyhole.example","sub":"project:prj_1","aud":"https://keyhole.example/edge",` +
 		`"exp":1795256100,"iat":1795255200,"nbf":1795255200,"jti":"01K00000000000000000000001","client_id":"web",` +
 		`"scope":"read:web/production/* list:web/**","base":"web/production",` +
-		`"kh":{"trust":"vercel-web","origin_iss":"https://oidc.vercel.com/acme","origin_jti":"tok_1","parents":["parent-1","parent-2"]},` +
+		`"kh":{"trust":"vercel-web","origin_iss":"https://oidc.vercel.com/acme","origin_jti":"tok_1","parents":["parent-1","parent-2"],` +
+		`"claims":{"environment":"production","labels.team":"a \u0026 b"}},` +
 		`"cnf":{"jkt":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}`
 	if header != wantHeader {
 		t.Errorf("got header %s; want %s", header, wantHeader)
@@ -64,6 +65,8 @@ func TestSignRefuses(t *testing.T) {
 		{"larger than 8 KiB", func(c *identity.Claims) { c.Scopes = wide }},
 		{"no trust", func(c *identity.Claims) { c.Trust = "" }},
 		{"no origin", func(c *identity.Claims) { c.OriginIssuer = "" }},
+		{"claim not UTF-8", func(c *identity.Claims) { c.Claims = []policy.Pair{{Name: "a", Value: "\xff"}} }},
+		{"claims that differ in case", func(c *identity.Claims) { c.Claims = []policy.Pair{{Name: "A", Value: "b"}, {Name: "a", Value: "b"}} }},
 		{"5 parents", func(c *identity.Claims) { c.Parents = []string{"a", "b", "c", "d", "e"} }},
 		{"cnf is no thumbprint", func(c *identity.Claims) { c.Cnf = "x" }},
 		{"no times", func(c *identity.Claims) { c.IssuedAt, c.Expires = time.Time{}, time.Time{} }},

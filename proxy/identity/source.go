@@ -13,6 +13,9 @@ type KeySource interface {
 	// what is at hand is given without delay, and a key that the issuer no longer publishes is not given. Errors wrap
 	// ErrUnknownKey where there is no such key, or none yet.
 	Keys(ctx context.Context, kid string) (*KeySet, error)
+
+	// Has reports whether the key of this kid is at hand. It neither waits nor begins anything.
+	Has(kid string) bool
 }
 
 // Keys makes a set the source of itself, for issuers whose keys never change while the process runs.
@@ -22,6 +25,8 @@ func (s *KeySet) Keys(context.Context, string) (*KeySet, error) { return s, nil 
 type heldKeys struct{ set atomic.Pointer[KeySet] }
 
 func (h *heldKeys) Keys(context.Context, string) (*KeySet, error) { return h.set.Load(), nil }
+
+func (h *heldKeys) Has(kid string) bool { return h.set.Load().Has(kid) }
 
 // unknown makes every failure of a source an ErrUnknownKey: whoever asks cannot tell why the key is not here.
 func unknown(err error) error {

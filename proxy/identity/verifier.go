@@ -181,6 +181,20 @@ func (v *Verifier) Knows(token string) bool {
 	return v.beside.is(digest) || v.cache.holds(digest)
 }
 
+// HasKey reports whether the key that the token names is at hand, of the issuer that it names. Whoever sent it may have
+// written both: it says that Verify has nobody to ask about it, and nothing else.
+func (v *Verifier) HasKey(token string) bool {
+	if len(token) > MaxTokenBytes {
+		return false
+	}
+	u, err := v.parse(token)
+	if err != nil {
+		return false
+	}
+	iss := v.issuers[u.UnsafeIssuer]
+	return iss != nil && iss.keys.Has(u.UnsafeKeyID)
+}
+
 func (v *Verifier) verify(ctx context.Context, token string, digest [sha256.Size]byte, now time.Time) (*Verified, error) {
 	u, err := v.parse(token)
 	if err != nil {

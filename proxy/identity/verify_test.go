@@ -21,7 +21,8 @@ func TestVerifyGivesThePrincipalThatWasSigned(t *testing.T) {
 		Principal: policy.Principal{
 			Trust: "vercel-web", Issuer: "https://oidc.vercel.com/acme", Subject: "project:prj_1", ClientID: "web",
 			TokenID: claims.TokenID, KeyID: newSigner(t, key).KeyID(), Parents: claims.Parents, Cnf: claims.Cnf,
-			AuthenticatedBy: "access_token", Base: claims.Base, Scopes: claims.Scopes, Expires: claims.Expires,
+			AuthenticatedBy: "access_token", Base: claims.Base, Scopes: claims.Scopes, Claims: claims.Claims,
+			Expires: claims.Expires,
 		},
 		IssuedAt: start, NotBefore: start, OriginTokenID: "tok_1",
 	}
@@ -40,7 +41,7 @@ func TestVerifyGivesThePrincipalThatWasSigned(t *testing.T) {
 func TestVerifyTakesATokenWithoutItsOptionalClaims(t *testing.T) {
 	key := testKey('a')
 	c := goodClaims(t)
-	c.Base, c.OriginTokenID, c.Parents, c.Cnf = goodClaims(t).Base, "", nil, ""
+	c.Base, c.OriginTokenID, c.Parents, c.Claims, c.Cnf = goodClaims(t).Base, "", nil, nil, ""
 	header, payload := parts(t, sign(t, key, c))
 	payload = edit(t, payload, "base", "")
 	payload = edit(t, payload, "unknown", `{"ignored":[1.5]}`)
@@ -119,6 +120,13 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		{"5 parents", "kh", `{"trust":"local","origin_iss":"x","parents":["a","b","c","d","e"]}`},
 		{"empty parent", "kh", `{"trust":"local","origin_iss":"x","parents":[""]}`},
 		{"parents string", "kh", `{"trust":"local","origin_iss":"x","parents":"a"}`},
+		{"claims list", "kh", `{"trust":"local","origin_iss":"x","claims":["a"]}`},
+		{"no claims", "kh", `{"trust":"local","origin_iss":"x","claims":{}}`},
+		{"claim number", "kh", `{"trust":"local","origin_iss":"x","claims":{"a":1}}`},
+		{"empty claim", "kh", `{"trust":"local","origin_iss":"x","claims":{"a":""}}`},
+		{"claim without name", "kh", `{"trust":"local","origin_iss":"x","claims":{"":"a"}}`},
+		{"claim on two lines", "kh", `{"trust":"local","origin_iss":"x","claims":{"a":"b\nc"}}`},
+		{"claims that differ in case", "kh", `{"trust":"local","origin_iss":"x","claims":{"a":"b","A":"c"}}`},
 		{"cnf string", "cnf", `"x"`},
 		{"cnf jwk", "cnf", `{"jwk":{}}`},
 		{"cnf null", "cnf", `null`},

@@ -148,8 +148,17 @@ func TestProblems(t *testing.T) {
 			`k.yaml:11:56: identity.trust[0].map.scope[2]: invalid scope: action "fly" is not one of read, list, write, invalidate, revoke, approve`,
 			`k.yaml:11:67: identity.trust[0].map.scope[3]: {a}: the rule does not require this claim, so a token could say anything there; add it to require`,
 		}},
+		{"places where no keys are fetched", identity +
+			"  trust:\n    - {name: a, issuer: \"https://[::ffff:169.254.169.254]\", algs: [RS256], require: {sub: [a]}, map: {scope: [\"read:**\"]}}\n" +
+			"    - {name: b, issuer: \"https://i.example\", jwks_uri: \"https://127.1/jwks\", algs: [RS256], require: {sub: [a]}, map: {scope: [\"read:**\"]}}\n" +
+			"    - {name: c, issuer: \"https://j.example\", jwks_uri: \"https://j.example:8443/jwks?a=b\", algs: [RS256], require: {sub: [a]}, map: {scope: [\"read:**\"]}}\n" +
+			"    - {name: d, issuer: \"https://10.0.0.1:6443\", allow_private: true, algs: [RS256], require: {sub: [a]}, map: {scope: [\"read:**\"]}}\n", []string{
+			`k.yaml:9:25: identity.trust[0].issuer: the URL must name its host, unless allow_private says that it is one of our own: an address is not taken; or say with jwks_uri where its keys are`,
+			`k.yaml:10:56: identity.trust[1].jwks_uri: the URL must name its host, unless allow_private says that it is one of our own: an address is not taken`,
+			`k.yaml:11:56: identity.trust[2].jwks_uri: the URL must not have a port, unless allow_private says that it is one of our own`,
+		}},
 		{"a template that is none", identity + "  trust:\n    - {name: a, template: versel, map: {scope: [\"read:**\"]}}\n", []string{
-			`k.yaml:9:27: identity.trust[0].template: there is no template "versel"; there are aws, aws-function-url, azure, fly, github, gitlab, google, key, kubernetes, vercel; did you mean "vercel"?`,
+			`k.yaml:9:27: identity.trust[0].template: there is no template "versel"; there are aws, aws-function-url, azure, fly, github, gitlab, google, key, kubernetes, vercel, and a rule for any other issuer has none; did you mean "vercel"?`,
 		}},
 		{"callers whom nobody vouches for", identity + "  trust:\n    - {name: a, template: aws-function-url, with: {account: \"1\", role: r, role_id: AROA1}, map: {scope: [\"read:**\"]}}\n", []string{
 			`k.yaml:9:27: identity.trust[0].template: believes what the event of an invocation says of the caller, and whoever may invoke the function directly writes that: see to it that nobody may, then say so with identity.function_url_only: true`,

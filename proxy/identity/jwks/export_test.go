@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/identity"
+	"github.com/keyhole-edge/keyhole/proxy/identity/trust"
 )
 
 // NewFrom returns a source that fetches in another way, for tests of everything else.
@@ -20,7 +21,7 @@ func Freshness(h http.Header) time.Duration { return freshness(h) }
 func Taken(a netip.Addr, private bool) bool { return taken(a, private) }
 
 func KeysOf(document []byte, issuer string, private bool) (*url.URL, error) {
-	at, err := discoveryOf(issuer, private)
+	at, err := trust.DiscoveryOf(issuer, private)
 	if err != nil {
 		return nil, err
 	}

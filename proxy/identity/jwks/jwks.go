@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/identity"
+	"github.com/keyhole-edge/keyhole/proxy/identity/trust"
 )
 
 // Config is what a Source needs.
@@ -87,12 +88,12 @@ func newEndpoint(c *Config) (*endpoint, error) {
 	e := &endpoint{issuer: c.Issuer, private: c.AllowPrivate, client: newClient(c.Roots, c.AllowPrivate)}
 	var err error
 	if c.JWKSURI != "" {
-		if e.keys, err = parseLocation(c.JWKSURI, c.AllowPrivate); err != nil {
+		if e.keys, err = trust.ParseLocation(c.JWKSURI, c.AllowPrivate); err != nil {
 			return nil, fmt.Errorf("jwks_uri: %w", err)
 		}
 		return e, nil
 	}
-	if e.discovery, err = discoveryOf(c.Issuer, c.AllowPrivate); err != nil {
+	if e.discovery, err = trust.DiscoveryOf(c.Issuer, c.AllowPrivate); err != nil {
 		return nil, fmt.Errorf("issuer: %w; or say with jwks_uri where its keys are", err)
 	}
 	return e, nil

@@ -137,6 +137,12 @@ func (s *Source) look(kid string, arrived uint64) (*identity.KeySet, *flight, er
 	return nil, f, nil
 }
 
+// Has reports whether the key of this kid is at hand.
+func (s *Source) Has(kid string) bool {
+	h := s.current.Load()
+	return h != nil && !h.dead(s.clock.now()) && h.keys.Has(kid)
+}
+
 // Fetched reports whether keys serve that were fetched: those bundled then play no part any more.
 func (s *Source) Fetched() bool {
 	h := s.current.Load()

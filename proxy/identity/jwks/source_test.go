@@ -63,6 +63,29 @@ func TestOldKeysServeForADay(t *testing.T) {
 	}
 }
 
+// Has says what Keys could give at once, and fetches nothing.
+func TestHasAsksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(set(t, 1))
+		s := from(t, o, jwks.Config{})
+		if s.Has(kid(1)) {
+			t.Error("a key is at hand before any was fetched")
+		}
+		synctest.Wait()
+		wantFetches(t, o, 0)
+		wantKey(t, s, kid(1))
+		if !s.Has(kid(1)) || s.Has(kid(2)) {
+			t.Errorf("got %v for a key that was fetched, %v for another", s.Has(kid(1)), s.Has(kid(2)))
+		}
+		time.Sleep(24 * time.Hour)
+		if s.Has(kid(1)) {
+			t.Error("a key that is too old is at hand")
+		}
+		synctest.Wait()
+		wantFetches(t, o, 1)
+	})
+}
+
 func TestFirstFetchIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrigin(set(t, 1))

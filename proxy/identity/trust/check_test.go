@@ -120,16 +120,17 @@ func TestRulesThatAreRefused(t *testing.T) {
 			r.Require["environment"], r.Require["ref"] = []string{"*"}, []string{"*"}
 			r.Map.Scopes = []string{"read:web/{environment}{ref}/*"}
 		}, `map.scope[0]: {environment} has to fill its segment`},
-		"a value with a slash": {func(r *trust.Rule) { r.Require["environment"] = []string{"production", "a/b"} }, `map.scope[0]: a token with it would be refused: the value "a/b" of claim environment cannot stand in a path`},
-		"a value that goes up": {func(r *trust.Rule) { r.Require["environment"] = []string{".."} }, `map.base: a token with it would be refused: the value ".."`},
-		"a value with colons":  {func(r *trust.Rule) { r.Require["environment"] = []string{"a:b:*"} }, `map.base: a token with it would be refused: the value "a:b:*"`},
-		"a label's name":       {func(r *trust.Rule) { r.Map.Labels = map[string]string{"a b": "c"} }, `map.labels.a b: want a name of letters`},
-		"a label's value":      {func(r *trust.Rule) { r.Map.Labels = map[string]string{"a": "\n"} }, `map.labels.a: want a value of 1 to 256 bytes`},
-		"a label's place":      {func(r *trust.Rule) { r.Map.Labels = map[string]string{"a": "{ref}"} }, `map.labels.a: {ref}: the rule does not require this claim`},
-		"an assertion's life":  {func(r *trust.Rule) { *r = assertion(); r.MaxTTL = 61 * time.Second }, `max_ttl: want a duration above 0; an assertion lives 1m0s at most`},
-		"an assertion's keys":  {func(r *trust.Rule) { *r = assertion(); r.JWKS = "" }, `jwks: is needed: a client has no place on the network`},
-		"an assertion's place": {func(r *trust.Rule) { *r = assertion(); r.JWKSURI = "https://a.example" }, `template: is for a platform`},
-		"a client as issuer":   {func(r *trust.Rule) { *r = assertion(); r.Issuer = github }, `issuer: want a client_id without`},
+		"a value with a slash":       {func(r *trust.Rule) { r.Require["environment"] = []string{"production", "a/b"} }, `map.scope[0]: a token with it would be refused: the value "a/b" of claim environment cannot stand in a path`},
+		"a value that goes up":       {func(r *trust.Rule) { r.Require["environment"] = []string{".."} }, `map.base: a token with it would be refused: the value ".."`},
+		"a value with colons":        {func(r *trust.Rule) { r.Require["environment"] = []string{"a:b:*"} }, `map.base: a token with it would be refused: the value "a:b:*"`},
+		"a label's name":             {func(r *trust.Rule) { r.Map.Labels = map[string]string{"a b": "c"} }, `map.labels.a b: want a name of letters`},
+		"a label's value":            {func(r *trust.Rule) { r.Map.Labels = map[string]string{"a": "\n"} }, `map.labels.a: want a value of 1 to 256 bytes`},
+		"labels that differ in case": {func(r *trust.Rule) { r.Map.Labels = map[string]string{"team": "a", "Team": "b"} }, `map.labels.team: is "Team" but for the case`},
+		"a label's place":            {func(r *trust.Rule) { r.Map.Labels = map[string]string{"a": "{ref}"} }, `map.labels.a: {ref}: the rule does not require this claim`},
+		"an assertion's life":        {func(r *trust.Rule) { *r = assertion(); r.MaxTTL = 61 * time.Second }, `max_ttl: want a duration above 0; an assertion lives 1m0s at most`},
+		"an assertion's keys":        {func(r *trust.Rule) { *r = assertion(); r.JWKS = "" }, `jwks: is needed: a client has no place on the network`},
+		"an assertion's place":       {func(r *trust.Rule) { *r = assertion(); r.JWKSURI = "https://a.example" }, `template: is for a platform`},
+		"a client as issuer":         {func(r *trust.Rule) { *r = assertion(); r.Issuer = github }, `issuer: want a client_id without`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := good()

@@ -89,10 +89,15 @@ func (k *checker) pathText(s string, parse func(string) error, at ...any) (text,
 }
 
 func (k *checker) checkLabels() {
+	folded := make(map[string]string, len(k.Map.Labels))
 	for _, name := range slices.Sorted(maps.Keys(k.Map.Labels)) {
 		if name == "" || len(name) > maxNameBytes || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" {
 			k.fail("want a name of letters, digits, _ . -; at most 64", "map", "labels", name)
 		}
+		if other, dup := folded[strings.ToLower(name)]; dup {
+			k.fail(fmt.Sprintf("is %s but for the case of its letters, and an access token cannot hold both; choose another name", excerpt(other)), "map", "labels", name)
+		}
+		folded[strings.ToLower(name)] = name
 		value := k.Map.Labels[name]
 		if value == "" || len(value) > maxLabelBytes || !plain(value) {
 			k.fail(fmt.Sprintf("want a value of 1 to %d bytes without control characters", maxLabelBytes), "map", "labels", name)

@@ -9,13 +9,14 @@ import (
 )
 
 // claims is what policies may see of a token: its own strings, whatever the rule requires, and the rule's labels. What a
-// token calls labels.… or writes like a pointer is left out: it would pass for what the rule says.
+// token calls labels.… or writes like a pointer is left out: it would pass for what the rule says. So are the strings of an
+// assertion: whoever asks has written them.
 func (r *rule) claims(payload *strictjson.Node, values []string) []policy.Pair {
 	out := make([]policy.Pair, 0, len(payload.Members)+len(r.require)+len(r.labels))
 	for i := range payload.Members {
 		m := &payload.Members[i]
 		switch {
-		case m.Value.Kind != strictjson.String || hidden(m.Name):
+		case r.Assertion || m.Value.Kind != strictjson.String || hidden(m.Name):
 		case slices.ContainsFunc(r.require, func(q requirement) bool { return q.claim.text == m.Name }):
 		default:
 			if v, ok := textOf(&m.Value); ok {

@@ -47,6 +47,9 @@ func New(rules []Rule) (*Set, error) {
 			s.byIssuer[k.Issuer].add(&s.rules[i], i)
 		}
 	}
+	if len(errs) == 0 {
+		errs = s.checkLocations()
+	}
 	if len(errs) > 0 {
 		return nil, errs
 	}

@@ -27,7 +27,7 @@ func Template(name string, with map[string][]string) (Rule, error) {
 	all := platforms()
 	i := slices.IndexFunc(all, func(p platform) bool { return p.name == name && p.template.issuer != "" })
 	if i < 0 {
-		return Rule{}, Errors{{Key: key("template"), Msg: fmt.Sprintf("there is no template %s; there are %s", excerpt(name), strings.Join(Templates(), ", "))}}
+		return Rule{}, Errors{{Key: key("template"), Msg: fmt.Sprintf("there is no template %s; there are %s, and a rule for any other issuer has none", excerpt(name), strings.Join(Templates(), ", "))}}
 	}
 	m := &maker{template: &all[i].template, name: name, with: with}
 	r := m.rule()

@@ -40,8 +40,8 @@ var layout = map[string][]string{
 	"proxy/cache":           join(vocabulary, helpers),
 	"proxy/state":           join(vocabulary, helpers),
 	"proxy/upstream/*":      join(vocabulary, helpers),
-	"proxy/state/boltstore": join(vocabulary, helpers, []string{"proxy/state"}),    // implements its Store
-	"proxy/identity/jwks":   join(vocabulary, helpers, []string{"proxy/identity"}), // implements its KeySource
+	"proxy/state/boltstore": join(vocabulary, helpers, []string{"proxy/state"}),                            // implements its Store
+	"proxy/identity/jwks":   join(vocabulary, helpers, []string{"proxy/identity", "proxy/identity/trust"}), // implements its KeySource
 	"wasm":                  join(vocabulary, helpers, []string{"wasm/internal/*"}),
 	"wasm/internal/*":       {"wasm/internal/*"},
 	"policies":              nil,
