@@ -45,8 +45,8 @@ type transaction struct {
 	rules *ruleSet           // what decides the request, from begin to end
 	limit deadline           // see bounded
 
-	generation uint64         // at which the path was decided
-	below      secret.Pattern // what is acted on besides the path; zero for the path alone
+	turn  uint64         // of freshness, at which the path was decided
+	below secret.Pattern // what is acted on besides the path; zero for the path alone
 }
 
 // restricted reports whether the labels of the request say that its value is never served on old knowledge.

@@ -172,7 +172,7 @@ func (p *Proxy) judge(ctx context.Context, t *transaction, path secret.Path, v s
 	if e := p.standing(ctx, t, mode, t.restricted()); e != nil {
 		return nil, e
 	}
-	t.generation = p.fresh.generation()
+	t.turn = p.fresh.turn.Load()
 	if !t.scoped(path) {
 		t.rec.Decision.Effect = policy.Deny.String()
 		return nil, fail(api.ScopeDenied, "no scope of the token covers this action on this path")

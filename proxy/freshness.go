@@ -33,6 +33,7 @@ type freshness struct {
 	log      *slog.Logger
 
 	seq     atomic.Uint64
+	turn    atomic.Uint64 // the last fact by which what was decided before may have to be decided anew
 	revoked atomic.Pointer[revocations]
 	tokens  atomic.Pointer[projectTokens]
 	last    atomic.Pointer[cache.Moment] // when the last good check began, nil before the first: what was true then is applied
@@ -195,6 +196,7 @@ var errBroken = fmt.Errorf("%w: reading it broke down", state.ErrUnavailable)
 
 func (f *freshness) catchUp(ctx context.Context) error {
 	revoked, tokens := f.revoked.Load(), f.tokens.Load()
+	turn := f.turn.Load()
 	facts, last, err := f.store.Since(ctx, f.seq.Load())
 	if errors.Is(err, state.ErrCompacted) {
 		// What was missed cannot be known, so nothing cached may be served on the strength of it. The snapshot holds
@@ -202,6 +204,7 @@ func (f *freshness) catchUp(ctx context.Context) error {
 		f.cache.Flush()
 		revoked, tokens = &revocations{}, &projectTokens{}
 		facts, last, err = f.store.Since(ctx, 0)
+		turn = last
 	}
 	if err != nil {
 		return err
@@ -213,9 +216,19 @@ func (f *freshness) catchUp(ctx context.Context) error {
 		if p, ok := dropped(&facts[i]); ok {
 			f.cache.Invalidate(p)
 		}
+		if turns(&facts[i]) {
+			turn = max(turn, facts[i].Seq)
+		}
 	}
+	f.turn.Store(turn)
 	f.seq.Store(last)
 	return nil
+}
+
+// turns reports whether a request that is allowed what it asks for may have to be decided anew on account of the fact. A
+// token that was made or used and something that was lifted give nobody less; a token that is gone is looked up anew.
+func turns(f *state.Fact) bool {
+	return f.Kind != state.ProjectToken && f.Kind != state.ProjectTokenUse && f.Kind != state.Lift
 }
 
 // dropped is the pattern of what must leave the cache on account of the fact. What was cached of a revoked secret is not

@@ -54,10 +54,10 @@ func (p *Proxy) overtaken(ctx context.Context, t *transaction, r ReadRequest, a 
 	if _, err := p.holder(ctx, t); err != nil {
 		return true
 	}
-	decided := t.generation
+	decided := t.turn
 	t.req.Context.Time = p.wall()
 	m, e := p.judge(ctx, t, r.Path, r.Version)
-	if e != nil || t.generation != decided {
+	if e != nil || t.turn != decided {
 		return true
 	}
 	// Nobody can have a younger value than one that was just read.

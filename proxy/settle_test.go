@@ -48,7 +48,11 @@ func TestFrozenInARequest(t *testing.T) {
 			h.vault.set("a/KEY", "rotated")
 			appendFact(t, h, state.Invalidation, "one/KEY")
 		}, "rotated", "", 2},
-		"revoked":         {func(t *testing.T, h *harness) { appendFact(t, h, state.Revocation, "subject:app") }, "", api.Revoked, 1},
+		"revoked": {func(t *testing.T, h *harness) { appendFact(t, h, state.Revocation, "subject:app") }, "", api.Revoked, 1},
+		"a token used": {func(t *testing.T, h *harness) {
+			appendFact(t, h, state.ProjectTokenUse, "another")
+			appendFact(t, h, state.Lift, "the use before")
+		}, canary, "", 1},
 		"denied by now":   {func(_ *testing.T, h *harness) { h.judge.effect.Store(uint32(policy.Deny)) }, "", api.PolicyDenied, 1},
 		"to be approved":  {func(_ *testing.T, h *harness) { h.judge.effect.Store(uint32(policy.RequireApproval)) }, "", api.ApprovalRequired, 1},
 		"past its TTL":    {func(_ *testing.T, h *harness) { h.clock.pass(5*time.Minute, 0); h.vault.set("a/KEY", "rotated") }, "rotated", "", 2},
@@ -285,7 +289,7 @@ func TestFrozenInARequestOfAProjectToken(t *testing.T) {
 			}
 			call := &proxy.Call{Token: token, SourceIP: "192.0.2.1"}
 			h.read(t, call, "one/KEY")
-			h.WaitForUses() // a fact that comes later would have the request decided anew
+			h.WaitForUses() // with a fact that comes later a token that is over is forgotten
 			before := h.records(`"action":"read"`, `"status":200`)
 			value, code := held(t, h, call, func(n int) {
 				if n == 1 {

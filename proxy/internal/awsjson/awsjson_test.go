@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -265,6 +266,7 @@ func TestErrors(t *testing.T) {
 		{400, "ParameterVersionNotFound:http://internal.amazon.com/", `{"message":"x"}`, secret.ErrNotFound},
 		{400, "", `{"__type":"InvalidRequestException","Message":"You can't perform this operation on the secret because it was marked for deletion."}`, secret.ErrNotFound},
 		{400, "", `{"__type":"InvalidRequestException","message":"An error occurred: secret is scheduled for deletion."}`, secret.ErrNotFound},
+		{400, "", `{"__type":"InvalidRequestException","message":"You tried to perform the operation on a secret that's currently marked deleted."}`, secret.ErrNotFound},
 		{400, "", `{"__type":"InvalidRequestException","Message":"` + canary + `"}`, awsjson.ErrRequest},
 		{400, "", `{"__type":"AccessDeniedException","Message":"` + canary + `"}`, secret.ErrDenied},
 		{403, "", `{"__type":"AccessDeniedException"}`, secret.ErrDenied},
@@ -280,7 +282,8 @@ func TestErrors(t *testing.T) {
 		{400, "", `{"__type":"` + canary + `"}`, secret.ErrUnavailable},
 		{500, "", `{"__type":"ResourceNotFoundException"}`, secret.ErrUnavailable},
 		{503, "", canary, secret.ErrUnavailable},
-		{404, "", `{"__type":"UnknownOperationException"}`, secret.ErrUnavailable},
+		{404, "", `{"__type":"UnknownOperationException"}`, awsjson.ErrOperation},
+		{501, "", `{"__type":"InternalFailure","message":"` + canary + `"}`, awsjson.ErrOperation},
 		{404, "ResourceNotFoundException", "<html>" + canary, awsjson.ErrMalformed},
 		{404, "", `{"errors":["` + canary + `"]}`, awsjson.ErrMalformed},
 		{302, "", canary, secret.ErrUnavailable},
@@ -303,6 +306,9 @@ func TestErrors(t *testing.T) {
 		err := read(t.Context(), c)
 		if !errors.Is(err, tt.want) || strings.Contains(fmt.Sprintf("%+v", err), canary) {
 			t.Errorf("%d %s %.60s: got %v, want %v", tt.status, tt.header, tt.body, err, tt.want)
+		}
+		if want := slices.Contains([]error{secret.ErrDenied, awsjson.ErrRequest, awsjson.ErrOperation}, tt.want); awsjson.Refused(err) != want {
+			t.Errorf("%d %.60s: refused is %v, want %v", tt.status, tt.body, !want, want)
 		}
 		for _, other := range []error{secret.ErrNotFound, secret.ErrDenied, secret.ErrUnavailable, secret.ErrThrottled, secret.ErrUnreadable} {
 			if errors.Is(err, other) && !errors.Is(tt.want, other) {

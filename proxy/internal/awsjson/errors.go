@@ -24,6 +24,9 @@ var (
 	ErrMalformed = fmt.Errorf("%w: the answer is not one of AWS", secret.ErrUnavailable)
 	// ErrRequest: AWS does not accept the request as a whole, for what stands in it. It is a kind of secret.ErrUnreadable.
 	ErrRequest = fmt.Errorf("%w: it does not accept the request", secret.ErrUnreadable)
+	// ErrOperation: what answers has no such action, as some emulators of AWS lack the younger ones. It is a kind of
+	// secret.ErrUnavailable.
+	ErrOperation = fmt.Errorf("%w: it has no such action", secret.ErrUnavailable)
 	// ErrConflict: the condition of the request does not hold. What it asked for was not done.
 	ErrConflict = errors.New("the condition does not hold: something else is stored there")
 	// ErrClosed: Close was called. It is a kind of secret.ErrUnavailable.
@@ -43,7 +46,7 @@ func Explain(code, message string) error {
 		return secret.ErrNotFound
 	case "InvalidRequest":
 		// Secrets Manager says so of a secret that waits for its deletion, and of much else.
-		if strings.Contains(message, "marked for deletion") || strings.Contains(message, "scheduled for deletion") {
+		if strings.Contains(message, "marked for deletion") || strings.Contains(message, "scheduled for deletion") || strings.Contains(message, "marked deleted") {
 			return fmt.Errorf("%w: it is to be deleted", secret.ErrNotFound)
 		}
 		return fmt.Errorf("%w (%s)", ErrRequest, word(code))
@@ -56,6 +59,8 @@ func Explain(code, message string) error {
 		return fmt.Errorf("%w are not taken (%s)", ErrLogin, word(code))
 	case "DecryptionFailure", "InvalidKeyId", "KMSDisabled", "KMSInvalidState", "KMSNotFound":
 		return fmt.Errorf("%w: it cannot decrypt it; look at the state of its KMS key (%s)", secret.ErrUnreadable, word(code))
+	case "UnknownOperation":
+		return fmt.Errorf("%w (%s)", ErrOperation, word(code))
 	case "ConditionalCheckFailed":
 		return ErrConflict
 	case "Validation", "InvalidParameter", "InvalidParameterValue", "SerializationException", "ValidationError":
@@ -66,7 +71,9 @@ func Explain(code, message string) error {
 
 // Refused reports whether AWS refused a request for what was asked or for who asked, so that the same for less may be
 // allowed.
-func Refused(err error) bool { return errors.Is(err, secret.ErrDenied) || errors.Is(err, ErrRequest) }
+func Refused(err error) bool {
+	return errors.Is(err, secret.ErrDenied) || errors.Is(err, ErrRequest) || errors.Is(err, ErrOperation)
+}
 
 // word is the name of an error, if it is nothing else.
 func word(code string) string {
@@ -83,6 +90,8 @@ func failure(a *wire.Answer, code, message string, now time.Time) error {
 		return fmt.Errorf("%w: it sends elsewhere (%d); set the endpoint itself", secret.ErrUnavailable, a.Status)
 	case code == "" && a.Status == http.StatusTooManyRequests:
 		return secret.ErrThrottled
+	case a.Status == http.StatusNotImplemented:
+		return fmt.Errorf("%w: it answered %d", ErrOperation, a.Status)
 	case code == "" && a.Status >= 500:
 		return fmt.Errorf("%w: it answered %d", secret.ErrUnavailable, a.Status)
 	case code == "":

@@ -23,23 +23,22 @@ func unreached(ctx context.Context, err error) error {
 		return done
 	}
 	var timeout net.Error
-	var dial *net.OpError
+	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
-	var alert tls.AlertError
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, errClientCertificate):
 		return fmt.Errorf("%w: %w", secret.ErrUnavailable, errClientCertificate)
 	case errors.As(err, &certificate):
 		return fmt.Errorf("%w: its certificate is not trusted", secret.ErrUnavailable)
-	case errors.As(err, &alert):
+	case errors.As(err, &op) && op.Op == "remote error": // what package tls makes of an alert
 		return fmt.Errorf("%w: it refuses the TLS handshake, perhaps for want of a client certificate", secret.ErrUnavailable)
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Errorf("%w: it does not speak TLS", secret.ErrUnavailable)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%w: no connection or no answer in time", secret.ErrTimeout)
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return fmt.Errorf("%w: cannot connect: %w", secret.ErrUnavailable, dial.Err)
+	case errors.As(err, &op) && op.Op == "dial":
+		return fmt.Errorf("%w: cannot connect: %w", secret.ErrUnavailable, op.Err)
 	}
 	return fmt.Errorf("%w: the connection failed", secret.ErrUnavailable)
 }

@@ -84,6 +84,13 @@ func TestSend(t *testing.T) {
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of who does not trust it
 	secure.StartTLS()
 	t.Cleanup(func() { server.Close(); secure.Close() })
+	mutual := httptest.NewUnstartedServer(handler)
+	mutual.Config.ErrorLog = secure.Config.ErrorLog
+	// In a later version the server says so when the handshake is over, and what of it arrives is a matter of luck.
+	mutual.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}
+	mutual.StartTLS()
+	t.Cleanup(mutual.Close)
+	unknown := open(t, wire.Config{CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: mutual.Certificate().Raw})})
 	gone := httptest.NewServer(handler)
 	gone.Close()
 	w := open(t, wire.Config{})
@@ -112,6 +119,7 @@ func TestSend(t *testing.T) {
 		"nobody listens":    {t.Context(), w, gone.URL, secret.ErrUnavailable, "cannot connect"},
 		"not trusted":       {t.Context(), w, secure.URL, secret.ErrUnavailable, "not trusted"},
 		"no TLS":            {t.Context(), w, strings.Replace(server.URL, "http:", "https:", 1), secret.ErrUnavailable, "does not speak TLS"},
+		"nothing to show":   {t.Context(), unknown, mutual.URL, secret.ErrUnavailable, "refuses the TLS handshake"},
 		"a caller who left": {canceled, w, server.URL, context.Canceled, ""},
 		"too late":          {late, w, server.URL, secret.ErrTimeout, ""},
 		"closed":            {t.Context(), closed, server.URL, wire.ErrClosed, ""},
