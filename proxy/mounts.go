@@ -65,6 +65,7 @@ type mount struct {
 	outbox  *outbox                // with writer
 	poller  *poller                // nil where the upstream is not polled
 	unique  bool                   // secret.UniqueVersions
+	located secret.Located         // nil where there is one place alone
 	load    cache.Load             // refresh, bound once so that a hit costs no closure
 	cache   *cache.Cache
 	log     *slog.Logger
@@ -114,6 +115,7 @@ func newMountTable(mounts []Mount, values *cache.Cache, mono func() time.Duratio
 			e.versioner = m.Guard.Versioner(v)
 		}
 		_, e.unique = m.Upstream.(secret.UniqueVersions)
+		e.located, _ = m.Upstream.(secret.Located)
 		e.Labels = sortedPairs(m.Labels)
 		t.byPath[m.Path.String()] = e
 		t.all = append(t.all, e)
@@ -162,6 +164,11 @@ func (m *mount) object(path secret.Path) (name string, at secret.Path, err error
 		return "", path, errNoObject
 	}
 	return name, path, nil
+}
+
+// elsewhere reports whether the object of that name is known to be somewhere else than at l.
+func (m *mount) elsewhere(name string, l secret.Location) bool {
+	return l != (secret.Location{}) && m.located != nil && m.located.Location(name).Elsewhere(l)
 }
 
 func join(at, rel string) string {

@@ -23,6 +23,10 @@ type ReadRequest struct {
 	Unchanged func(etag string) bool
 	// Fresh asks the upstream, whatever is cached. Where it fails there is no older value but an error.
 	Fresh bool
+	// Is, where it is not "", is the name that the version must have in the upstream; one with another is not found.
+	Is secret.Version
+	// At is where the caller takes the secret to be. What an upstream is known to have elsewhere is not found.
+	At secret.Location
 }
 
 // Answer is a secret on its way out. Its record has been acknowledged. Its bytes are shared with the cache: read-only,
@@ -129,6 +133,9 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 	if err != nil {
 		return Answer{}, err
 	}
+	if m.elsewhere(key.Name, r.At) {
+		return Answer{}, secret.ErrNotFound
+	}
 	ttl := m.ttl(key, t.restricted())
 	if !p.room(t) && (r.Fresh || !p.cache.Has(key, ttl)) {
 		return Answer{}, overloaded()
@@ -143,6 +150,19 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 		return Answer{}, err
 	}
 	s := entry.Secret()
+	switch {
+	case m.elsewhere(key.Name, r.At): // which may be known by what the upstream answered
+		entry.Release()
+		return Answer{}, secret.ErrNotFound
+	case r.Is != "" && s.Version != r.Is:
+		hit := entry.State() != cache.Miss
+		entry.Release()
+		if !hit || r.Fresh {
+			return Answer{}, secret.ErrNotFound
+		}
+		r.Fresh = true // the version may be newer than what is cached
+		return p.fetch(ctx, t, m, r)
+	}
 	a := Answer{
 		Path: r.Path, Value: s.Value, Fields: s.Fields, Version: s.Version, CreatedAt: s.CreatedAt, Metadata: s.Metadata,
 		State: string(entry.State()), Age: entry.Age(), ETag: m.etag(s), entry: entry, fetched: entry.FetchedAt(),

@@ -46,14 +46,18 @@ func TestSecretsOfTheFunction(t *testing.T) {
 		status int
 		body   string
 	}{
-		"/secretsmanager/get?secretId=apps/NONE":                                    {400, `"__type":"ResourceNotFoundException"`},
-		"/systemsmanager/parameters/get?name=/apps/NONE":                            {400, `"__type":"ParameterNotFound"`},
-		"/systemsmanager/parameters/get?name=/apps/DB":                              {400, `"__type":"ParameterNotFound"`}, // each service has names of its own
-		"/systemsmanager/parameters/get?name=/aws/reference/secretsmanager/apps/DB": {400, "withDecryption"},
-		"/secretsmanager/get":                                                       {400, "missing parameter secretId"},
-		"/secretsmanager/get?secretId=a&region=x":                                   {400, "unknown parameter: region"},
-		secretURI + "&refreshNow=maybe":                                             {400, "invalid refreshNow value"},
-		"/nowhere":                                                                  {404, "Not found"},
+		"/secretsmanager/get?secretId=apps/NONE":                                                           {400, `"__type":"ResourceNotFoundException"`},
+		"/systemsmanager/parameters/get?name=/apps/NONE":                                                   {400, `"__type":"ParameterNotFound"`},
+		"/secretsmanager/get?secretId=arn:aws:secretsmanager:eu-west-1:210987654321:secret:apps/DB-a1b2c3": {400, `"__type":"ResourceNotFoundException"`}, // of another account
+		"/secretsmanager/get?secretId=arn:aws:secretsmanager:us-east-1:123456789012:secret:apps/DB-a1b2c3": {400, `"__type":"ResourceNotFoundException"`}, // and region
+		"/systemsmanager/parameters/get?name=arn:aws:ssm:eu-west-1:210987654321:parameter/apps/KEY":        {400, `"__type":"ParameterNotFound"`},
+		"/systemsmanager/parameters/get?name=arn:aws:ssm:us-east-1:123456789012:parameter/apps/KEY":        {400, `"__type":"ParameterNotFound"`},
+		"/systemsmanager/parameters/get?name=/apps/DB":                                                     {400, `"__type":"ParameterNotFound"`}, // each service has names of its own
+		"/systemsmanager/parameters/get?name=/aws/reference/secretsmanager/apps/DB":                        {400, "withDecryption"},
+		"/secretsmanager/get":                     {400, "missing parameter secretId"},
+		"/secretsmanager/get?secretId=a&region=x": {400, "unknown parameter: region"},
+		secretURI + "&refreshNow=maybe":           {400, "invalid refreshNow value"},
+		"/nowhere":                                {404, "Not found"},
 	} {
 		p.want(t, uri, want.status, want.body)
 	}
@@ -152,6 +156,14 @@ func TestWhoIsRefused(t *testing.T) {
 	p.get(t, secretURI, tokenHeader, "", "X-Vault-Token", "${AWS_SESSION_TOKEN}").want(t, "the agent's header", 200, "first")
 	p.get(t, secretURI, "Sec-Fetch-Mode", "cors").want(t, "the fetch of Node.js", 200, "first")
 	p.get(t, secretURI, "Host", "localhost").want(t, "localhost", 200, "first")
+}
+
+// Emulators give sessions short tokens, and Lambda may: how hard a token is to guess is the affair of who made it.
+func TestShortToken(t *testing.T) {
+	p := setting{env: []string{"AWS_SESSION_TOKEN=t", "AWS_ACCESS_KEY_ID=" + awsemu.AccessKey, "AWS_SECRET_ACCESS_KEY=" + awsemu.SecretKey}}.ready(t)
+	p.get(t, "/ping", tokenHeader, "").want(t, "ping", 200, "healthy")
+	p.get(t, secretURI, tokenHeader, "u").want(t, "another", 401)
+	p.get(t, secretURI).want(t, "its own", 502) // AWS does not take it
 }
 
 // Under SnapStart the function has no session token but one for the endpoint of its credentials.

@@ -47,7 +47,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (extensio
 	if err != nil {
 		return nil, err
 	}
-	debug.SetMemoryLimit(int64(c.Cache.Bytes) + 12<<20) // the memory is the function's, and so would be GOMEMLIMIT
+	debug.SetMemoryLimit(int64(c.Cache.Bytes) + 9<<20) // the memory is the function's, and so would be GOMEMLIMIT
 	if silent {
 		log = slog.New(slog.DiscardHandler)
 	}

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -26,7 +27,7 @@ var program = &app.Beside{Name: "payments", Token: "the-session-token-of-payment
 func besideProgram(t *testing.T, o proxytest.Options) (*proxytest.Server, *app.Server) {
 	t.Helper()
 	o.Beside = program
-	o.Document = strings.Replace(proxytest.Document, `admin: "127.0.0.1:0"`, `admin: "", aws: {address: "127.0.0.1:0"}`, 1)
+	o.Document = strings.Replace(cmp.Or(o.Document, proxytest.Document), `admin: "127.0.0.1:0"`, `admin: "", aws: {address: "127.0.0.1:0"}`, 1)
 	s := proxytest.NewServer(t, o)
 	l, err := s.App.Listen()
 	if err != nil {

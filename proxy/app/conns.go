@@ -20,7 +20,11 @@ const (
 
 // maxConnections is how many connections one listener may have open.
 func (s *Server) maxConnections() int {
-	wanted := max(leastConnections, connectionsPerRequest*int(s.app.inFlight.Load()))
+	each := connectionsPerRequest
+	if s.app.options.Beside != nil {
+		each = 1 // one client, whose memory ours is: what it sends by halves is kept nowhere else
+	}
+	wanted := max(leastConnections, each*int(s.app.inFlight.Load()))
 	if s.descriptors == 0 || wanted <= s.descriptors {
 		return wanted
 	}

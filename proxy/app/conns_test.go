@@ -27,7 +27,7 @@ func dial(t *testing.T, address string) net.Conn {
 
 // ask sends one request and reports whether it was answered.
 func ask(c net.Conn) bool {
-	if _, err := c.Write([]byte("GET /healthz HTTP/1.1\r\nHost: k\r\n\r\n")); err != nil {
+	if _, err := c.Write([]byte("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")); err != nil {
 		return false
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -71,6 +71,29 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 	if gone != late {
 		t.Errorf("%d of the idle connections were closed, want %d", gone, late)
+	}
+}
+
+// The memory of a process beside a program is the program's: it keeps no more connections than it serves requests.
+func TestConnectionsBesideAProgram(t *testing.T) {
+	const most = leastConnections + 1
+	_, l := besideProgram(t, proxytest.Options{Document: proxytest.Document + "limits: {max_in_flight: 65}\n"})
+	var idle []net.Conn
+	for i := range most + 1 {
+		c := dial(t, l.NativeAddr().String())
+		if !ask(c) {
+			t.Fatalf("connection %d is not answered", i)
+		}
+		idle = append(idle, c)
+	}
+	gone := 0
+	for _, c := range idle {
+		if !ask(c) {
+			gone++
+		}
+	}
+	if gone != 1 {
+		t.Errorf("%d of %d connections were closed, want 1", gone, len(idle))
 	}
 }
 

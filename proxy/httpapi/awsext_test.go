@@ -100,6 +100,84 @@ func TestRefreshNow(t *testing.T) {
 	}
 }
 
+// A version that is asked for by its id and its stage is the one that has both now, whatever is cached for the stage.
+func TestVersionIDWithStage(t *testing.T) {
+	u := &counting{}
+	_, get := awsOver(t, u)
+	const uri = "/secretsmanager/get?secretId=web/production/KEY&versionStage=AWSCURRENT"
+	for _, row := range []struct {
+		id    string
+		body  string
+		reads int64
+	}{
+		{"1", `"VersionId":"1","SecretString":"v1","VersionStages":["AWSCURRENT"]`, 1},
+		{"1", `"SecretString":"v1"`, 1},
+		{"2", `"SecretString":"v2"`, 2}, // newer than what is cached
+		{"9", `{"__type":"ResourceNotFoundException"`, 3},
+		{"5&refreshNow=true", `{"__type":"ResourceNotFoundException"`, 4},
+	} {
+		if _, body := get(uri + "&versionId=" + row.id); !strings.Contains(body, row.body) || u.reads.Load() != row.reads {
+			t.Errorf("%s: got %s after %d reads, want %s after %d", row.id, body, u.reads.Load(), row.body, row.reads)
+		}
+	}
+}
+
+// placed is an upstream of a cloud, whose account is known when it has answered.
+type placed struct {
+	counting
+	region string
+}
+
+func (u *placed) Location(string) secret.Location {
+	l := secret.Location{Region: u.region}
+	if u.reads.Load() > 0 {
+		l.Account = "123456789012"
+	}
+	return l
+}
+
+// The secret of another account or region is not this one's of the same name.
+func TestARNOfAnotherPlace(t *testing.T) {
+	const (
+		secretURI    = "/secretsmanager/get?secretId=arn:aws:secretsmanager:"
+		parameterURI = "/systemsmanager/parameters/get?name=arn:aws:ssm:"
+		referenceURI = "/systemsmanager/parameters/get?withDecryption=true&name="
+		reference    = "/aws/reference/secretsmanager/"
+		name         = "web/production/KEY"
+		found        = "v1"
+		noSecret     = `{"__type":"ResourceNotFoundException"`
+		noParameter  = `{"__type":"ParameterNotFound"`
+	)
+	for _, row := range []struct {
+		uri, want string
+		reads     int64
+	}{
+		{secretURI + "eu-west-1:123456789012:secret:" + name + "-a1b2c3", found, 1},
+		{secretURI + "eu-west-1:999999999999:secret:" + name + "-a1b2c3", noSecret, 1},
+		{secretURI + "us-east-1:123456789012:secret:" + name + "-a1b2c3", noSecret, 0},
+		{"/v1/arn:aws:secretsmanager:eu-west-1:999999999999:secret:" + name, noSecret, 1},
+		{"/secretsmanager/get?secretId=arn:keyhole:secretsmanager:test-1::secret:" + name, found, 1},
+		{parameterURI + "eu-west-1:123456789012:parameter/" + name, found, 1},
+		{parameterURI + "eu-west-1::parameter/" + name, found, 1},
+		{parameterURI + "eu-west-1:999999999999:parameter/" + name, noParameter, 1},
+		{parameterURI + "us-east-1:123456789012:parameter/" + name, noParameter, 0},
+		{referenceURI + reference + "arn:aws:secretsmanager:eu-west-1:999999999999:secret:" + name + "-a1b2c3", noParameter, 1},
+		{referenceURI + "arn:aws:ssm:us-east-1:123456789012:parameter" + reference + name, noParameter, 0},
+		{referenceURI + "arn:aws:ssm:eu-west-1:123456789012:parameter" + reference + name, found, 1},
+	} {
+		u := &placed{region: "eu-west-1"}
+		_, get := awsOver(t, u)
+		for range 2 { // from the upstream, and from the cache
+			if resp, body := get(row.uri); !strings.Contains(body, row.want) || u.reads.Load() != row.reads || resp.Header.Get("X-Keyhole-Decision") == "" && row.want == found {
+				t.Errorf("%s: got %s after %d reads, want %s after %d", row.uri, body, u.reads.Load(), row.want, row.reads)
+			}
+		}
+		if _, body := get("/secretsmanager/get?secretId=" + name); !strings.Contains(body, found) {
+			t.Errorf("%s: by name after it: got %s", row.uri, body)
+		}
+	}
+}
+
 // Every request of the dialect gives its place back, be it that something panics; while all are taken, only /ping answers.
 func TestAWSPlacesInFlight(t *testing.T) {
 	s := proxytest.NewServer(t, proxytest.Options{Document: proxytest.Document + "limits: {max_in_flight: 1}\n"})

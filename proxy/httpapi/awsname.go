@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
@@ -10,13 +11,14 @@ import (
 // maxAWSName bounds the name or ARN of a secret or parameter, in bytes, as AWS does.
 const maxAWSName = 2048
 
-// awsName is what a client of AWS calls a secret: its path here is the name, whatever account and region an ARN tells.
+// awsName is what a client of AWS calls a secret: its path here is the name alone, whatever account and region an ARN tells.
 type awsName struct {
-	path      secret.Path // of the name alone
-	name      string      // without what an ARN says besides
-	arn       string      // as it was asked for, "" where it was not an ARN
-	selector  string      // version or label at the end of a parameter's name
-	reference bool        // a parameter that stands for a secret of Secrets Manager
+	path      secret.Path     // of the name alone
+	at        secret.Location // what an ARN of AWS says besides
+	name      string          // without what an ARN says besides
+	arn       string          // as it was asked for, "" where it was not an ARN
+	selector  string          // version or label at the end of a parameter's name
+	reference bool            // a parameter that stands for a secret of Secrets Manager
 }
 
 // under is where a name is looked up: its path below place.
@@ -36,7 +38,11 @@ func (n awsName) arnIn(region, service, kind string) string {
 	if n.arn != "" {
 		return n.arn
 	}
-	return "arn:" + ourPartition + ":" + service + ":" + region + "::" + kind + n.path.String()
+	name := n.path.String()
+	if n.reference {
+		name = n.name[1:]
+	}
+	return "arn:" + ourPartition + ":" + service + ":" + region + "::" + kind + name
 }
 
 // secretName reads a name of Secrets Manager, or an ARN. A complete ARN has six random characters at the end, behind a
@@ -44,14 +50,14 @@ func (n awsName) arnIn(region, service, kind string) string {
 // like that cannot be known before the decision, so such a name has to come alone or with its complete ARN.
 func secretName(id string) (n awsName, err error) {
 	n.name = id
-	partition, rest, ok, err := cutARN(id, "secretsmanager", "secret:")
+	a, ok, err := cutARN(id, "secretsmanager", "secret:")
 	if err != nil {
 		return n, err
 	}
 	if ok {
-		n.arn, n.name = id, rest
-		if i := len(rest) - 7; i > 0 && rest[i] == '-' && alphanumeric(rest[i+1:]) && partition != ourPartition {
-			n.name = rest[:i]
+		n.arn, n.name, n.at = id, a.rest, a.at
+		if i := len(a.rest) - 7; i > 0 && a.rest[i] == '-' && alphanumeric(a.rest[i+1:]) && !a.ours {
+			n.name = a.rest[:i]
 		}
 	}
 	n.path, err = parsePath(n.name)
@@ -65,19 +71,24 @@ const referencePrefix = "/aws/reference/secretsmanager/"
 // name in a hierarchy begins with a slash, and one that is in none does not: /a/b and a.
 func parameterName(text string) (n awsName, err error) {
 	full := text
-	_, rest, isARN, err := cutARN(text, "ssm", "parameter/")
+	a, isARN, err := cutARN(text, "ssm", "parameter/")
 	if err != nil {
 		return n, err
 	}
 	if isARN {
-		full = rest
-		if strings.Contains(rest, "/") {
-			full = "/" + rest
+		full = a.rest
+		if strings.Contains(a.rest, "/") {
+			full = "/" + a.rest
 		}
 	}
 	if id, ok := strings.CutPrefix(full, referencePrefix); ok {
-		return referenceName(text, id)
+		if n, err = referenceName(full, id); isARN {
+			n.arn = strings.TrimSuffix(text, ":"+n.selector)
+			n.at = cmp.Or(n.at, a.at)
+		}
+		return n, err
 	}
+	n.at = a.at
 	n.name, n.selector, _ = strings.Cut(full, ":")
 	if strings.HasSuffix(full, ":") {
 		return n, fail(api.InvalidRequest, "invalid version or label")
@@ -107,25 +118,35 @@ func referenceName(text, id string) (awsName, error) {
 	return n, err
 }
 
+// awsARN is what an ARN says.
+type awsARN struct {
+	at   secret.Location // zero where it is one of ours
+	ours bool
+	rest string // behind the kind of thing that it is
+}
+
 // cutARN takes apart arn:PARTITION:SERVICE:REGION:ACCOUNT:KIND…; ok is false for what is no ARN at all.
-func cutARN(s, service, kind string) (partition, rest string, ok bool, err error) {
+func cutARN(s, service, kind string) (a awsARN, ok bool, err error) {
 	if len(s) > maxAWSName {
-		return "", "", false, fail(api.InvalidPath, "a name is at most 2048 bytes")
+		return a, false, fail(api.InvalidPath, "a name is at most 2048 bytes")
 	}
 	if !strings.HasPrefix(s, "arn:") {
-		return "", "", false, nil
+		return a, false, nil
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }) {
-		return "", "", false, fail(api.InvalidPath, "an ARN holds no such character") // answers repeat it
+		return a, false, fail(api.InvalidPath, "an ARN holds no such character") // answers repeat it
 	}
 	part := strings.SplitN(s, ":", 6)
 	if len(part) == 6 && part[2] == service {
-		rest, ok = strings.CutPrefix(part[5], kind)
+		a.rest, ok = strings.CutPrefix(part[5], kind)
 	}
 	if !ok {
-		return "", "", false, fail(api.InvalidPath, "not an ARN of "+service+", which begins arn:PARTITION:"+service+":REGION:ACCOUNT:"+kind)
+		return a, false, fail(api.InvalidPath, "not an ARN of "+service+", which begins arn:PARTITION:"+service+":REGION:ACCOUNT:"+kind)
 	}
-	return part[1], rest, true, nil
+	if a.ours = part[1] == ourPartition; !a.ours {
+		a.at = secret.Location{Region: part[3], Account: part[4]}
+	}
+	return a, true, nil
 }
 
 func alphanumeric(s string) bool {

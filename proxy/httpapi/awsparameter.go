@@ -45,7 +45,7 @@ func (a *AWS) parameter(w http.ResponseWriter, r *http.Request) error {
 	if n.reference {
 		place = a.secrets
 	}
-	req := proxy.ReadRequest{Version: secret.Current}
+	req := proxy.ReadRequest{Version: secret.Current, At: n.at}
 	if req.Path, err = under(place, n.path); err != nil {
 		return err
 	}

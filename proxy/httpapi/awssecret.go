@@ -51,11 +51,14 @@ func (a *AWS) readSecret(w http.ResponseWriter, r *http.Request, id string, q aw
 	stage := stageCurrent
 	var err error
 	switch {
-	case q.Has("versionId") && q.Has("versionStage"):
-		return fail(api.InvalidRequest, "versionId and versionStage together are not supported: send one of them")
-	case q.Has("versionId"):
+	case q.Has("versionId") && !q.Has("versionStage"):
 		stage = ""
 		req.Version, err = parsePinned(q.Get("versionId"), "versionId")
+	case q.Has("versionId"): // both are to name one version
+		if req.Is, err = parsePinned(q.Get("versionId"), "versionId"); err != nil {
+			return err
+		}
+		fallthrough
 	case q.Has("versionStage"):
 		stage = q.Get("versionStage")
 		req.Version, err = staged(stage)
@@ -70,6 +73,7 @@ func (a *AWS) readSecret(w http.ResponseWriter, r *http.Request, id string, q aw
 	if err != nil {
 		return err
 	}
+	req.At = n.at
 	if req.Path, err = under(a.secrets, n.path); err != nil {
 		return err
 	}

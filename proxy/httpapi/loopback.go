@@ -23,14 +23,15 @@ func Loopback(n *Native) http.Handler {
 }
 
 // fromHere refuses what was not sent by a program of this machine to this machine: what a proxy forwards, what a page in a
-// browser sends, and what was addressed to another name, which then resolved to us. Sec-Fetch-Mode alone is what the fetch
-// of Node.js sends; browsers send Sec-Fetch-Site with it.
+// browser sends, and what was addressed to another name, which then resolved to us. "Sec-Fetch-Mode: cors" alone is what the
+// fetch of Node.js sends; browsers send Sec-Fetch-Site with it.
 func fromHere(r *http.Request) error {
-	for name := range r.Header {
+	for name, values := range r.Header {
 		switch {
 		case name == "X-Forwarded-For", name == "Forwarded", name == "Via":
 			return fail(api.InvalidRequest, "Forwarded")
-		case name == "Origin", strings.HasPrefix(name, "Sec-Fetch-") && name != "Sec-Fetch-Mode":
+		case name == "Sec-Fetch-Mode" && len(values) == 1 && values[0] == "cors":
+		case name == "Origin", strings.HasPrefix(name, "Sec-Fetch-"):
 			return errBrowser
 		}
 	}

@@ -16,16 +16,13 @@ const WorkloadTrust = "function"
 // was put into the environment of both, such as the session token of a Lambda function's role. Nobody signed it for us, so
 // that it proves nothing anywhere else.
 type Workload struct {
-	Token   string        // 16 to 8192 bytes
+	Token   string        // 1 to 8192 bytes; how hard it is to guess is the affair of who made it
 	Subject string        // name of the program; at most 512 bytes
 	Scopes  policy.Scopes // what it may ask for; at least one
 }
 
 // BySessionToken is how a Workload is authenticated, as policies and records are told.
 const BySessionToken = "session_token"
-
-// minWorkloadBytes is the least that is not guessed.
-const minWorkloadBytes = 16
 
 // workload is what is kept of a Workload: of its token the digest alone.
 type workload struct {
@@ -35,8 +32,8 @@ type workload struct {
 
 func newWorkload(w *Workload, now time.Time) (*workload, error) {
 	switch {
-	case len(w.Token) < minWorkloadBytes || len(w.Token) > MaxTokenBytes:
-		return nil, errors.New("the token of a workload has 16 to 8192 bytes")
+	case w.Token == "" || len(w.Token) > MaxTokenBytes:
+		return nil, errors.New("the token of a workload has 1 to 8192 bytes")
 	case !goodText(w.Subject, maxNameBytes):
 		return nil, errors.New("the name of a workload is empty, longer than 512 bytes or not plain text")
 	case len(w.Scopes) == 0:

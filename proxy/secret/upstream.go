@@ -72,6 +72,24 @@ type Lister interface {
 	List(ctx context.Context, prefix, after string, limit int) ([]Item, error)
 }
 
+// Location is where a cloud keeps a secret. What is "" is not known, or does not matter.
+type Location struct {
+	Region  string
+	Account string
+}
+
+// Elsewhere reports whether what is at l cannot be what is at o.
+func (l Location) Elsewhere(o Location) bool {
+	differ := func(a, b string) bool { return a != "" && b != "" && a != b }
+	return differ(l.Region, o.Region) || differ(l.Account, o.Account)
+}
+
+// Located is an Upstream of a cloud that has secrets of one name in several places.
+type Located interface {
+	// Location says where the upstream looks for name, as far as it knows by now. After a Read that found it, it knows.
+	Location(name string) Location
+}
+
 // Write is one new version of a secret.
 type Write struct {
 	Secret *Secret // Value or Fields, and Metadata: nil keeps what is stored, empty clears it

@@ -180,6 +180,9 @@ func (c *Client) call(ctx context.Context, k *sessions, r Request, explain expla
 	return root, nil
 }
 
+// Region is the one that is asked unless a request says another.
+func (c *Client) Region() string { return c.region }
+
 // Close ends the calls that are under way and releases the connections. Later calls fail with ErrClosed.
 func (c *Client) Close() error {
 	c.wire.Close()

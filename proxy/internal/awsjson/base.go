@@ -3,8 +3,11 @@ package awsjson
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/internal/strictjson"
 	"github.com/keyhole-edge/keyhole/proxy/internal/batch"
 	"github.com/keyhole-edge/keyhole/proxy/internal/listing"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
@@ -18,6 +21,8 @@ type Base struct {
 	Client *Client
 	Batch  *batch.Batch
 	Lister listing.Lister
+
+	account atomic.Pointer[string] // whose names are read; nil: no answer has told yet
 }
 
 // Shape is in what they differ.
@@ -42,6 +47,30 @@ func (b *Base) Open(c Config, s Shape) (err error) {
 	b.Lister.Wall, b.Lister.Fetch = c.Wall, s.Fetch
 	b.Batch, err = batch.New(batch.Config{Most: s.Most, Wait: batchWait, One: s.One, Many: s.Many, Refused: Refused, Wall: c.Wall})
 	return err
+}
+
+// Location implements secret.Located: what an ARN says, and for other names the client's region and the account that AWS
+// has told of.
+func (b *Base) Location(name string) secret.Location {
+	if a, ok := ParseARN(name); ok {
+		return secret.Location{Region: a.Region, Account: a.Account}
+	}
+	l := secret.Location{Region: b.Client.Region()}
+	if account := b.account.Load(); account != nil {
+		l.Account = *account
+	}
+	return l
+}
+
+// Told takes the account from the ARN in an answer about name, where that is no ARN itself.
+func (b *Base) Told(name string, answer *strictjson.Node) {
+	if b.account.Load() != nil || strings.HasPrefix(name, "arn:") {
+		return
+	}
+	text, _ := answer.Get("ARN").Str()
+	if a, ok := ParseARN(text); ok {
+		b.account.Store(&a.Account)
+	}
 }
 
 // Close ends the calls that are under way and waits for them.

@@ -41,7 +41,7 @@ const (
 // Config says where the parameters are. Its Service is set by New.
 type Config = awsjson.Config
 
-// Store is an upstream that is a secret.Lister, secret.Versioner, secret.OrderedVersions and secret.Checker.
+// Store is an upstream that is a secret.Lister, secret.Versioner, secret.OrderedVersions, secret.Located and secret.Checker.
 type Store struct{ base awsjson.Base }
 
 // New returns an upstream.
@@ -167,6 +167,7 @@ func (s *Store) one(ctx context.Context, name string, v secret.Version) (*secret
 	if p == nil || p.Kind != strictjson.Object {
 		return nil, awsjson.Malformed("Parameter")
 	}
+	s.base.Told(name, p)
 	return decode(p)
 }
 
@@ -210,6 +211,7 @@ func (s *Store) many(ctx context.Context, names []string) (map[string]batch.Resu
 	for i := range found {
 		full, _ := found[i].Get("Name").Str()
 		if name, ok := asked[full]; ok && out[name].Secret == nil {
+			s.base.Told(name, &found[i])
 			got, err := decode(&found[i])
 			out[name] = batch.Result{Secret: got, Err: err}
 		}
@@ -244,6 +246,9 @@ func versionOf(n *strictjson.Node) (secret.Version, error) {
 
 // CompareVersions goes by the number.
 func (s *Store) CompareVersions(a, b secret.Version) int { return secret.CompareNumbers(a, b) }
+
+// Location implements secret.Located.
+func (s *Store) Location(name string) secret.Location { return s.base.Location(name) }
 
 // Close ends the calls that are under way and waits for them.
 func (s *Store) Close() error { return s.base.Close() }

@@ -46,7 +46,7 @@ const (
 // Config says where the secrets are. Its Service is set by New.
 type Config = awsjson.Config
 
-// Manager is an upstream that is a secret.Lister, a secret.Versioner and a secret.Checker.
+// Manager is an upstream that is a secret.Lister, a secret.Versioner, a secret.Located and a secret.Checker.
 type Manager struct {
 	base     awsjson.Base
 	complete []string // ARNs
@@ -118,6 +118,7 @@ func (m *Manager) one(ctx context.Context, name string, v secret.Version) (*secr
 	if err := m.meant(name, root); err != nil {
 		return nil, err
 	}
+	m.base.Told(name, root)
 	_, s, err := decode(root)
 	return s, err
 }
@@ -157,7 +158,7 @@ func (m *Manager) many(ctx context.Context, names []string) (map[string]batch.Re
 		}
 		root, err := m.base.Client.Call(ctx, awsjson.Request{Action: "BatchGetSecretValue", Body: append(body, '}'), Most: maxMany})
 		if err == nil {
-			next, err = decodeMany(root, out)
+			next, err = m.decodeMany(root, out)
 			root.Wipe()
 		}
 		if err != nil {
@@ -184,7 +185,7 @@ func partly(names []string, out map[string]batch.Result, err error) (map[string]
 	return out, nil
 }
 
-func decodeMany(root *strictjson.Node, out map[string]batch.Result) (next string, err error) {
+func (m *Manager) decodeMany(root *strictjson.Node, out map[string]batch.Result) (next string, err error) {
 	values, err := awsjson.Elements(root, "SecretValues")
 	if err != nil {
 		return "", err
@@ -192,6 +193,7 @@ func decodeMany(root *strictjson.Node, out map[string]batch.Result) (next string
 	for i := range values {
 		name, s, err := decode(&values[i])
 		if name != "" {
+			m.base.Told(name, &values[i])
 			if old := out[name].Secret; old != nil {
 				old.Wipe()
 			}
@@ -252,6 +254,9 @@ func content(n *strictjson.Node) ([]byte, error) {
 	}
 	return b[:size], nil
 }
+
+// Location implements secret.Located.
+func (m *Manager) Location(name string) secret.Location { return m.base.Location(name) }
 
 // Close ends the calls that are under way and waits for them.
 func (m *Manager) Close() error { return m.base.Close() }
