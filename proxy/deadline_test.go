@@ -52,6 +52,7 @@ func TestRequestsEndInTime(t *testing.T) {
 				return items[len(items)-1].Err
 			},
 		} {
+			synctest.Wait() // reads that the one before has left end at the moment at which it did
 			began := time.Now()
 			if err := ask(); codeOf(t, err) != api.UpstreamTimeout {
 				t.Errorf("%s: got %v, want upstream_timeout", name, err)

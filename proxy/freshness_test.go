@@ -77,44 +77,47 @@ func TestFreshnessModes(t *testing.T) {
 
 // Eventual requests do not wait for the store, but they do after a frost, and where the secret is restricted.
 func TestEventualDoesNotWait(t *testing.T) {
-	h := onFile(t, proxy.Eventual, func(c *proxy.Config) {
-		c.Mounts[1].Labels = []policy.Pair{{Name: "classification", Value: "restricted"}}
-	})
-	c := h.call(t, "read:**")
-	h.read(t, c, "one/KEY")
-	h.read(t, c, "two/KEY")
-	appendFact(t, h, state.Revocation, "secret:**")
-	gate := make(chan struct{})
-	h.store.gate.Store(&gate)
-	h.clock.pass(2*time.Second, 2*time.Second)
-	for range 3 {
-		if v, code := h.read(t, c, "one/KEY"); v != canary {
-			t.Fatalf("while the store takes its time: got %q, want the value", code)
+	synctest.Test(t, func(t *testing.T) {
+		h := onFile(t, proxy.Eventual, func(c *proxy.Config) {
+			c.Mounts[1].Labels = []policy.Pair{{Name: "classification", Value: "restricted"}}
+		})
+		c := h.call(t, "read:**")
+		h.read(t, c, "one/KEY")
+		h.read(t, c, "two/KEY")
+		appendFact(t, h, state.Revocation, "secret:**")
+		gate := make(chan struct{})
+		h.store.gate.Store(&gate)
+		h.clock.pass(2*time.Second, 2*time.Second)
+		for range 3 {
+			if v, code := h.read(t, c, "one/KEY"); v != canary {
+				t.Fatalf("while the store takes its time: got %q, want the value", code)
+			}
 		}
-	}
-	answered := make(chan api.Code, 1)
-	go func() {
-		_, code := h.read(t, c, "two/KEY")
-		answered <- code
-	}()
-	select {
-	case code := <-answered:
-		t.Errorf("restricted: got %q without waiting for the store", code)
-	case <-time.After(50 * time.Millisecond): // only to give a wrong answer the time to come
-	}
-	close(gate)
-	if code := <-answered; code != api.Revoked {
-		t.Errorf("restricted: got %q, want revoked", code)
-	}
+		answered := make(chan api.Code, 1)
+		go func() {
+			_, code := h.read(t, c, "two/KEY")
+			answered <- code
+		}()
+		synctest.Wait()
+		select {
+		case code := <-answered:
+			t.Errorf("restricted: got %q without waiting for the store", code)
+		default:
+		}
+		close(gate)
+		if code := <-answered; code != api.Revoked {
+			t.Errorf("restricted: got %q, want revoked", code)
+		}
 
-	h = onFile(t, proxy.Eventual)
-	c = h.call(t, "read:**")
-	h.read(t, c, "one/KEY")
-	appendFact(t, h, state.Revocation, "secret:**")
-	h.clock.pass(2*time.Second, 0)
-	if v, code := h.read(t, c, "one/KEY"); code != api.Revoked {
-		t.Errorf("after a frost: got %q %q, want revoked", v, code)
-	}
+		h = onFile(t, proxy.Eventual)
+		c = h.call(t, "read:**")
+		h.read(t, c, "one/KEY")
+		appendFact(t, h, state.Revocation, "secret:**")
+		h.clock.pass(2*time.Second, 0)
+		if v, code := h.read(t, c, "one/KEY"); code != api.Revoked {
+			t.Errorf("after a frost: got %q %q, want revoked", v, code)
+		}
+	})
 }
 
 // I3: whatever the mode, a node that cannot read the store serves no longer than max_blind; strict ones and restricted

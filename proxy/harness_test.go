@@ -239,7 +239,8 @@ func newHarness(t testing.TB, edit func(*proxy.Config)) *harness {
 	must(t, err)
 	verifier, err := identity.New(identity.Config{Issuer: "https://k.test", Audience: "https://k.test", Keys: keys, Wall: h.clock.Wall})
 	must(t, err)
-	h.log, err = audit.New(audit.Config{Sink: h.sink, Key: h.key, Wall: h.clock.Wall})
+	// No checkpoint comes between the records that a test looks at, however long it takes.
+	h.log, err = audit.New(audit.Config{Sink: h.sink, Key: h.key, Wall: h.clock.Wall, CheckpointInterval: time.Hour})
 	must(t, err)
 	h.cache, err = cache.New(cache.Config{
 		Entries: 10, Wall: h.clock.Wall, Mono: h.clock.Mono,

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -125,38 +126,40 @@ func TestFrozenInABatch(t *testing.T) {
 
 // What an item of a batch was settled on is no older when the last item is: none leaves before all are sure.
 func TestABatchThatTakesLong(t *testing.T) {
-	h := newHarness(t, nil)
-	call := h.call(t, "read:one/*")
-	h.read(t, call, "one/KEY")
-	entered, leave := h.sink.hold()
-	done := make(chan int, 1)
-	go func() {
-		got, err := h.batch(t, call, slices.Repeat([]string{"one/KEY"}, 2*16+1)...)
-		released := 0
-		for _, v := range got {
-			if err == nil && v == canary {
-				released++
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, nil)
+		call := h.call(t, "read:one/*")
+		h.read(t, call, "one/KEY")
+		entered, leave := h.sink.hold()
+		done := make(chan int, 1)
+		go func() {
+			got, err := h.batch(t, call, slices.Repeat([]string{"one/KEY"}, 2*16+1)...)
+			released := 0
+			for _, v := range got {
+				if err == nil && v == canary {
+					released++
+				}
+			}
+			done <- released
+		}()
+		for n := 1; ; n++ {
+			select {
+			case <-entered:
+				if n == 2 { // those that the first write recorded are settled
+					synctest.Wait()
+					appendFact(t, h, state.Revocation, "subject:app")
+					h.clock.pass(10*time.Second, 0)
+				}
+				leave <- struct{}{}
+			case released := <-done:
+				close(leave)
+				if released != 0 {
+					t.Errorf("%d values were released 10 s after their reader was revoked, want none", released)
+				}
+				return
 			}
 		}
-		done <- released
-	}()
-	for n := 1; ; n++ {
-		select {
-		case <-entered:
-			if n == 2 { // those that the first write recorded are settled, or are about to be
-				time.Sleep(50 * time.Millisecond)
-				appendFact(t, h, state.Revocation, "subject:app")
-				h.clock.pass(10*time.Second, 0)
-			}
-			leave <- struct{}{}
-		case released := <-done:
-			close(leave)
-			if released != 0 {
-				t.Errorf("%d values were released 10 s after their reader was revoked, want none", released)
-			}
-			return
-		}
-	}
+	})
 }
 
 // The end of the token overtakes a request by itself, while the value may still be served.

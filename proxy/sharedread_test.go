@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -540,32 +541,34 @@ func TestFieldsAreReadUnderChange(t *testing.T) {
 
 // One question about versions watches all fields of an object, and a change of any of them ends all.
 func TestPollingOfFields(t *testing.T) {
-	_, v := withPollingEvery(t, 0, 0)
-	write := func(user, password string) {
-		_, _, err := v.Write(t.Context(), "a/DB", secret.Write{Secret: fields("password", password, "user", user)})
-		must(t, err)
-	}
-	write("old", "old")
-	h := newHarness(t, ofFields(t, v, func(m *proxy.Mount) { m.Poll = proxy.Poll{Interval: time.Millisecond, MaxPaths: 1} }))
-	c := h.call(t, "read:** list:**")
-	for _, field := range []string{"user", "password", "nobody"} {
-		h.read(t, c, "one/DB/"+field)
-	}
-	n := v.count()
-	until(func() bool { return v.count() > n+5 })
-	for range 5 {
-		_, err := h.Versions(t.Context(), c, path(t, "one/DB/user"))
-		must(t, err)
-	}
-	if _, err := h.Versions(t.Context(), c, path(t, "one/DB/nobody")); codeOf(t, err) != api.NotFound {
-		t.Errorf("versions of a field that is not there: %v", err)
-	}
-	if s := h.cache.Stats(); s.Loads != 1 {
-		t.Errorf("%d reads while nothing changed, want 1", s.Loads)
-	}
-	write("old", "new")
-	until(func() bool { got, _ := h.read(t, c, "one/DB/password"); return got == "new" })
-	if v, code := h.read(t, c, "one/DB/user"); v != "old" || h.cache.Stats().Loads != 2 {
-		t.Errorf("got %q %q in %d reads, want 2", v, code, h.cache.Stats().Loads)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		_, v := withPollingEvery(t, 0, 0)
+		write := func(user, password string) {
+			_, _, err := v.Write(t.Context(), "a/DB", secret.Write{Secret: fields("password", password, "user", user)})
+			must(t, err)
+		}
+		write("old", "old")
+		h := newHarness(t, ofFields(t, v, func(m *proxy.Mount) { m.Poll = proxy.Poll{Interval: pollEvery, MaxPaths: 1} }))
+		c := h.call(t, "read:** list:**")
+		for _, field := range []string{"user", "password", "nobody"} {
+			h.read(t, c, "one/DB/"+field)
+		}
+		n := v.count()
+		polling(func() bool { return v.count() > n+5 })
+		for range 5 {
+			_, err := h.Versions(t.Context(), c, path(t, "one/DB/user"))
+			must(t, err)
+		}
+		if _, err := h.Versions(t.Context(), c, path(t, "one/DB/nobody")); codeOf(t, err) != api.NotFound {
+			t.Errorf("versions of a field that is not there: %v", err)
+		}
+		if s := h.cache.Stats(); s.Loads != 1 {
+			t.Errorf("%d reads while nothing changed, want 1", s.Loads)
+		}
+		write("old", "new")
+		polling(func() bool { got, _ := h.read(t, c, "one/DB/password"); return got == "new" })
+		if v, code := h.read(t, c, "one/DB/user"); v != "old" || h.cache.Stats().Loads != 2 {
+			t.Errorf("got %q %q in %d reads, want 2", v, code, h.cache.Stats().Loads)
+		}
+	})
 }

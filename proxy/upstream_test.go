@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -106,49 +107,55 @@ func TestRefreshNeverOlder(t *testing.T) {
 // An upstream that fails is tried again within the budget, then left alone while what is cached is served stale, and
 // found again by one probe.
 func TestGuardedUpstream(t *testing.T) {
-	h := newHarness(t, func(c *proxy.Config) {
-		lenient(c)
-		g, err := guard.New(guard.Config{Mono: c.Mono, Rand: func() float64 { return 0 }})
-		must(t, err)
-		for i := range c.Mounts {
-			c.Mounts[i].Guard = g
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(c *proxy.Config) {
+			lenient(c)
+			g, err := guard.New(guard.Config{Mono: c.Mono, Rand: func() float64 { return 0 }})
+			must(t, err)
+			for i := range c.Mounts {
+				c.Mounts[i].Guard = g
+			}
+		})
+		c := h.call(t, "read:one/*")
+		for i := range 8 {
+			h.vault.set(fmt.Sprintf("a/K%d", i), canary)
+			h.read(t, c, fmt.Sprintf("one/K%d", i))
+		}
+		h.broken(secret.ErrUnavailable)
+		before := h.vault.reads.Load()
+		for i := range 8 {
+			if v, code := h.read(t, c, fmt.Sprintf("one/K%d", i)); v != canary {
+				t.Errorf("K%d: got %q, want the stale value", i, code)
+			}
+		}
+		if got := h.vault.reads.Load() - before; got != 5 || !h.Stats().Upstreams["v"].Open {
+			t.Errorf("asked %d times, want 5: then it is left alone", got)
+		}
+		if _, code := h.read(t, c, "one/NEVER_SEEN"); code != api.UpstreamError {
+			t.Errorf("nothing cached: got %q, want upstream_error", code)
+		}
+		h.mended()
+		h.clock.pass(2*time.Second, 2*time.Second)
+		if a, err := h.Read(t.Context(), c, proxy.ReadRequest{Path: path(t, "one/K0")}); err != nil || a.State != "stale" {
+			t.Errorf("before the cooldown is over: %s, %v; want stale", a.State, err)
+		} else {
+			a.Release()
+		}
+		synctest.Wait() // the read behind that answer is withheld, too
+		h.clock.pass(3*time.Second, 3*time.Second)
+		for i := range 8 {
+			// It failed a moment ago, so that nobody waits for it: the read behind the first stale answer brings the value.
+			for _, want := range []string{"stale", "hit"} {
+				a, err := h.Read(t.Context(), c, proxy.ReadRequest{Path: path(t, fmt.Sprintf("one/K%d", i))})
+				must(t, err)
+				if a.State != want {
+					t.Errorf("K%d when the cooldown is over: %s, want %s", i, a.State, want)
+				}
+				a.Release()
+				synctest.Wait()
+			}
 		}
 	})
-	c := h.call(t, "read:one/*")
-	for i := range 8 {
-		h.vault.set(fmt.Sprintf("a/K%d", i), canary)
-		h.read(t, c, fmt.Sprintf("one/K%d", i))
-	}
-	h.broken(secret.ErrUnavailable)
-	before := h.vault.reads.Load()
-	for i := range 8 {
-		if v, code := h.read(t, c, fmt.Sprintf("one/K%d", i)); v != canary {
-			t.Errorf("K%d: got %q, want the stale value", i, code)
-		}
-	}
-	if got := h.vault.reads.Load() - before; got != 5 || !h.Stats().Upstreams["v"].Open {
-		t.Errorf("asked %d times, want 5: then it is left alone", got)
-	}
-	if _, code := h.read(t, c, "one/NEVER_SEEN"); code != api.UpstreamError {
-		t.Errorf("nothing cached: got %q, want upstream_error", code)
-	}
-	h.mended()
-	h.clock.pass(2*time.Second, 2*time.Second)
-	if a, err := h.Read(t.Context(), c, proxy.ReadRequest{Path: path(t, "one/K0")}); err != nil || a.State != "stale" {
-		t.Errorf("before the cooldown is over: %s, %v; want stale", a.State, err)
-	} else {
-		a.Release()
-	}
-	h.clock.pass(3*time.Second, 3*time.Second)
-	for i := range 8 {
-		// It failed a moment ago, so that nobody waits for it: the read behind the first stale answer brings the value.
-		until(func() bool {
-			a, err := h.Read(t.Context(), c, proxy.ReadRequest{Path: path(t, fmt.Sprintf("one/K%d", i))})
-			must(t, err)
-			defer a.Release()
-			return a.State == "hit"
-		})
-	}
 }
 
 // Writes pass the guard too, and are never made twice.

@@ -44,9 +44,7 @@ func TestDevPrintsACurlLineThatWorks(t *testing.T) {
 		t.Errorf("got %d %s", resp.StatusCode, body)
 	}
 	for _, want := range []string{filepath.Join(dir, "audit", "audit.jsonl"), "builtin:scope"} {
-		if !strings.Contains(p.Stdout.String(), want) {
-			t.Errorf("dev does not say %s", want)
-		}
+		awaitText(t, p.Stdout, want, 1)
 	}
 	for name, want := range map[string]os.FileMode{
 		"": 0o700 | os.ModeDir, "keyhole.yaml": 0o600, "vault.db": 0o600, "state.db": 0o600, "audit/audit.jsonl": 0o600,
