@@ -21,6 +21,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/porttest"
 )
 
 // cloud is as much of an AWS account as a page about deploying uses. Its commands are those of the AWS CLI, which a command
@@ -457,7 +458,7 @@ func (c *cloud) start(f *deployed) (*lambdaemu.Environment, error) {
 		l.Extensions = append(l.Extensions, beside...)
 	}
 	if len(f.layers) > 0 {
-		l.Env = append(l.Env, "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT="+free(c.t)) // 2773 may be somebody's
+		l.Env = append(l.Env, "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT="+porttest.Reserve(c.t)) // 2773 may be somebody's
 	}
 	for name, value := range f.variables {
 		l.Env = append(l.Env, name+"="+value)

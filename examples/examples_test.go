@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,21 +167,6 @@ func TestClients(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", r.Client, got[r.Client], want)
 		}
 	}
-}
-
-// free is a port that nobody has now.
-func free(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // A variable of the original that is not understood keeps the function from starting, and is named.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/porttest"
 )
 
 // document is a configuration of one's own: the native API besides, tokens of Keyhole besides the function's, and less for
@@ -26,7 +27,7 @@ const document = `{
 }`
 
 func TestDocumentOfThePackage(t *testing.T) {
-	dir, aws, native := t.TempDir(), free(t), free(t)
+	dir, aws, native := t.TempDir(), porttest.Reserve(t), porttest.Reserve(t)
 	proxytest.WriteDocument(t, dir, "") // makes the keys
 	file := filepath.Join(dir, "keyhole.json")
 	if err := os.WriteFile(file, []byte(strings.NewReplacer("AWS", aws, "NATIVE", native).Replace(document)), 0o600); err != nil {

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/porttest"
 )
 
 const (
@@ -69,6 +68,9 @@ type setting struct {
 	timeout time.Duration    // of an invocation; 0: it has all the time
 }
 
+// slack is for busy machines. What does not end by itself takes ten seconds, or never ends.
+const slack = 5 * time.Second
+
 // start starts a pair of which nothing is known yet.
 func (s setting) start(t *testing.T) *pair {
 	t.Helper()
@@ -82,7 +84,7 @@ func (s setting) start(t *testing.T) *pair {
 		s.dir = t.TempDir()
 	}
 	id, key, token := s.aws.Session(role)
-	port := free(t)
+	port := porttest.Reserve(t)
 	env := append([]string{
 		"AWS_ENDPOINT_URL=" + s.address, "AWS_ACCESS_KEY_ID=" + id, "AWS_SECRET_ACCESS_KEY=" + key, "AWS_SESSION_TOKEN=" + token,
 		"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT=" + port, "LAMBDA_TASK_ROOT=" + s.dir, "PORT=1",
@@ -94,7 +96,7 @@ func (s setting) start(t *testing.T) *pair {
 		s.aws.SetWall(s.clock.Now)
 	}
 	e, err := lambdaemu.Start(lambdaemu.Config{
-		Command: bootstrap, Dir: s.dir, Env: env, Extensions: []string{extension}, Timeout: cmp.Or(s.timeout, proxytest.Patience),
+		Command: bootstrap, Dir: s.dir, Env: env, Extensions: []string{extension}, Timeout: cmp.Or(s.timeout, proxytest.Patience), Slack: slack,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -119,17 +121,6 @@ func (s setting) ready(t *testing.T) *pair {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// free is a port that nobody has now.
-func free(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
 }
 
 type answer struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/porttest"
 )
 
 const ofRegion = "/secretsmanager/get?secretId=web/production/DB"
@@ -80,7 +81,7 @@ func TestRegionThatGoesDown(t *testing.T) {
 	emu, address := awsemu.Start(t)
 	s, far := region(t, emu)
 	front := before(t, far)
-	port := free(t)
+	port := porttest.Reserve(t)
 	document := fmt.Sprintf(`{"version":1,"listen":{"aws":"127.0.0.1:%s"},
 		"upstreams":{"region":{"type":"keyhole","address":"http://%s","auth":{"method":"token","token":"env:KEYHOLE_TOKEN"}}},
 		"mounts":[{"path":"","upstream":"region","cache":{"soft_ttl":"500ms","hard_ttl":"500ms","stale_if_error":"3s"}}],

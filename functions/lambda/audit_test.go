@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/audit"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
 )
@@ -151,6 +152,7 @@ func TestKilledFunctionLosesNothing(t *testing.T) {
 			var printed strings.Builder
 			for range tt.kills {
 				e := f.ready(t, lambdaemu.Config{Concurrency: 4})
+				some := make(chan struct{}, 10) // as many answers
 				var asking sync.WaitGroup
 				for range 4 {
 					asking.Go(func() {
@@ -166,10 +168,21 @@ func TestKilledFunctionLosesNothing(t *testing.T) {
 							mu.Lock()
 							answered = append(answered, id)
 							mu.Unlock()
+							select {
+							case some <- struct{}{}:
+							default:
+							}
 						}
 					})
 				}
-				time.Sleep(rand.N(30 * time.Millisecond)) // any moment will do
+				for range rand.N(cap(some)) { // none, sometimes
+					select {
+					case <-some:
+					case <-time.After(proxytest.Patience):
+						t.Error("the function answers too little")
+					}
+				}
+				time.Sleep(rand.N(5 * time.Millisecond)) // any moment will do
 				e.Kill()
 				asking.Wait()
 				printed.WriteString(e.Stdout())
@@ -272,7 +285,7 @@ func TestStreamThatIsNotThere(t *testing.T) {
 // A sink that does not answer does not keep an invocation past its time.
 func TestStreamThatDoesNotAnswer(t *testing.T) {
 	f := audited(t, "strict", toFirehose)
-	e := f.ready(t, lambdaemu.Config{Timeout: 1500 * time.Millisecond})
+	e := f.ready(t, lambdaemu.Config{Timeout: 1500 * time.Millisecond, Slack: 2 * time.Second}) // the sink itself gives up after four
 	gone, release := context.WithCancel(context.Background())
 	t.Cleanup(release)
 	f.aws.Interpose(func(_ http.ResponseWriter, r *http.Request, action string) bool {

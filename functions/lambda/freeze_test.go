@@ -228,7 +228,7 @@ func thawWithout(t *testing.T, cut []proxytest.Fault) {
 	url, _ := strings.CutPrefix(f.env[0], "AWS_ENDPOINT_URL=http://")
 	between := proxytest.NewFaultProxy(t, url)
 	f.env[0] = "AWS_ENDPOINT_URL=http://" + between.Address
-	f.Environment = f.ready(t, lambdaemu.Config{Command: clocked, Env: []string{f.clock.Env()}, Timeout: 3 * time.Second})
+	f.Environment = f.ready(t, lambdaemu.Config{Command: clocked, Env: []string{f.clock.Env()}})
 	f.token = f.fresh(t)
 	var all []answered
 	for range 8 {

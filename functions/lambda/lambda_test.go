@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,15 +113,16 @@ func (f *function) scope(t *testing.T, scope string) {
 	f.token = proxytest.Issuer(f.config)(t, map[string]string{"scope": scope})
 }
 
+// slack is for busy machines. What does not end by itself takes ten seconds, or never ends.
+const slack = 5 * time.Second
+
 func (f *function) start(t *testing.T, c lambdaemu.Config) *lambdaemu.Environment {
 	t.Helper()
 	if c.Command == "" {
 		c.Command = bootstrap
 	}
 	c.Dir, c.Env = f.dir, append(c.Env, f.env...)
-	if c.Timeout == 0 {
-		c.Timeout = proxytest.Patience
-	}
+	c.Timeout, c.Slack = cmp.Or(c.Timeout, proxytest.Patience), cmp.Or(c.Slack, slack)
 	e, err := lambdaemu.Start(c)
 	if err != nil {
 		t.Fatal(err)

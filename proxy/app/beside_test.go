@@ -196,3 +196,31 @@ func TestLoadBeside(t *testing.T) {
 		t.Errorf("got %v: a document that is broken is not passed over", err)
 	}
 }
+
+// A request that takes longer than the end has time for loses its connection, and is waited for all the same: the app must
+// not be closed before it has made its record.
+func TestTheEndWaitsForRequestsThatAreCutOff(t *testing.T) {
+	s := proxytest.NewServer(t, proxytest.Options{})
+	l, err := s.App.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go l.Handle(func() {
+		close(began)
+		<-end
+		close(ended)
+	})
+	<-began
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	time.AfterFunc(20*time.Millisecond, func() { close(end) }) // without the wait it is over by then
+	if err := l.Serve(ctx); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("a request is still under way")
+	}
+}

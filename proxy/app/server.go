@@ -34,6 +34,7 @@ type Server struct {
 	admin   net.Listener // nil where it is off
 	aws     net.Listener // nil where it is off
 
+	underway    *underway
 	descriptors int // connections that each listener has descriptors for; 0: no limit
 	few         sync.Once
 }
@@ -52,7 +53,7 @@ func (a *App) Listen() (*Server, error) {
 			listeners++
 		}
 	}
-	s := &Server{app: a, descriptors: connectionsEach(descriptors(), listeners)}
+	s := &Server{app: a, underway: newUnderway(), descriptors: connectionsEach(descriptors(), listeners)}
 	if l.Native.TLS != nil {
 		c, err := a.builder(a.config).serverTLS()
 		if err != nil {
@@ -95,7 +96,7 @@ func (s *Server) open(key, address string, h http.Handler) (net.Listener, error)
 	s.lns = append(s.lns, ln)
 	s.servers = append(s.servers, &http.Server{
 		ConnState: bound.connState,
-		Handler:   h,
+		Handler:   s.underway.count(h),
 		// "OPTIONS *" is an unknown route like any other.
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            readHeaderTimeout,
@@ -142,8 +143,8 @@ func reachable(a net.Addr) string {
 	return a.String()
 }
 
-// Serve answers until ctx is done, then lets the requests under way finish and returns nil. It closes the listeners, not
-// the app.
+// Serve answers until ctx is done, then lets the requests under way finish and returns nil. Those that take too long lose
+// their connections, and are recorded all the same. It closes the listeners, not the app.
 func (s *Server) Serve(ctx context.Context) error {
 	failed := make(chan error, len(s.servers))
 	for i, srv := range s.servers {
@@ -171,6 +172,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	for range running {
 		<-failed
 	}
+	recorded, end := context.WithTimeout(context.WithoutCancel(ctx), cutTimeout)
+	defer end()
+	s.underway.wait(recorded)
 	return err
 }
 

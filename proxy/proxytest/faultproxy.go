@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/porttest"
 )
 
 // Fault is what a FaultProxy does to connections.
@@ -37,8 +39,8 @@ type FaultProxy struct {
 func NewFaultProxy(t testing.TB, target string) *FaultProxy {
 	t.Helper()
 	p := &FaultProxy{target: target, changed: make(chan struct{}), conns: map[net.Conn]bool{}}
-	p.listen(t, "127.0.0.1:0")
-	p.Address = p.listener.Addr().String()
+	p.Address = "127.0.0.1:" + porttest.Reserve(t) // which is ours while nobody listens, too
+	p.listen(t)
 	t.Cleanup(func() {
 		p.Set(t, Fault{Down: true})
 		p.wg.Wait()
@@ -68,7 +70,7 @@ func (p *FaultProxy) Set(t testing.TB, f Fault) {
 	}
 	p.mu.Unlock()
 	if down && !f.Down {
-		p.listen(t, p.Address)
+		p.listen(t)
 	}
 }
 
@@ -82,9 +84,9 @@ func (p *FaultProxy) Requests() int {
 	return n
 }
 
-func (p *FaultProxy) listen(t testing.TB, address string) {
+func (p *FaultProxy) listen(t testing.TB) {
 	t.Helper()
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", p.Address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -195,7 +195,7 @@ func (e *Environment) crashed() error {
 
 // tellInvoke hands the event of an invocation to the extensions.
 func (e *Environment) tellInvoke(ctx context.Context, in *invocation) {
-	ctx, cancel := context.WithDeadline(ctx, in.deadline)
+	ctx, cancel := context.WithDeadline(ctx, in.deadline.Add(e.config.Slack))
 	defer cancel()
 	for _, x := range e.beside {
 		x.tell(ctx, "INVOKE", map[string]any{
@@ -207,7 +207,7 @@ func (e *Environment) tellInvoke(ctx context.Context, in *invocation) {
 
 // settled waits until the extensions are done with an invocation, which takes as long.
 func (e *Environment) settled(ctx context.Context, deadline time.Time) error {
-	late := time.NewTimer(time.Until(deadline))
+	late := time.NewTimer(time.Until(deadline.Add(e.config.Slack)))
 	defer late.Stop()
 	for _, x := range e.beside {
 		select {
@@ -227,7 +227,7 @@ func (e *Environment) settled(ctx context.Context, deadline time.Time) error {
 // shutdownExtensions tells the extensions of the end, and gives them their time.
 func (e *Environment) shutdownExtensions(patience time.Duration) {
 	deadline := time.Now().Add(patience)
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(e.config.Slack))
 	defer cancel()
 	var told sync.WaitGroup
 	for _, x := range e.beside {

@@ -54,6 +54,9 @@ type Config struct {
 	Timeout     time.Duration // of an invocation; 0: 3 s, as Lambda's
 	Concurrency int           // invocations in one environment at the same time; 0: 1
 	Extensions  []string      // executables of extensions beside the runtime, each with a file name of its own
+	// Slack is how much later than Lambda the emulator kills what is over its time, which is told of as it is: a busy
+	// machine is no fault of the function. It hides what is late by less.
+	Slack time.Duration
 }
 
 // Environment is one execution environment.
@@ -219,7 +222,7 @@ func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error
 	e.running[in.id] = in
 	in.deadline = time.Now().Add(e.config.Timeout)
 	e.mu.Unlock()
-	late := time.NewTimer(e.config.Timeout)
+	late := time.NewTimer(e.config.Timeout + e.config.Slack)
 	defer late.Stop()
 	e.tellInvoke(ctx, in)
 	select {
@@ -326,7 +329,7 @@ func (e *Environment) Shutdown() int {
 		_ = e.signalRuntime(syscall.SIGTERM)
 		select {
 		case <-e.exited:
-		case <-time.After(patience):
+		case <-time.After(patience + e.config.Slack):
 		}
 	}
 	e.endRuntime()

@@ -50,7 +50,7 @@ func Start(t testing.TB, env, program string, args ...string) string {
 		_ = cmd.Wait()
 		_ = said.Close()
 	})
-	silent := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	silent := time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer silent.Stop()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,10 +16,15 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/porttest"
 )
 
 // Env names the variable with the path of the binary.
 const Env = "KEYHOLE_BAO"
+
+// patience is how long a server, and each of its answers, is waited for.
+const patience = 2 * time.Minute
 
 // Server is an OpenBao in development mode, in memory, on a loopback port of its own.
 type Server struct {
@@ -30,6 +34,7 @@ type Server struct {
 
 	client *http.Client
 	log    string
+	exited <-chan struct{} // closed at its end
 	mounts atomic.Int64
 }
 
@@ -52,8 +57,8 @@ func start(t testing.TB, secure bool) *Server {
 		t.Skipf("%s is not set: run make test-integration", Env)
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
-	s := &Server{Token: "root", client: &http.Client{Timeout: 10 * time.Second, Transport: transport}}
-	address := freePort(t)
+	s := &Server{Token: "root", client: &http.Client{Timeout: patience, Transport: transport}}
+	address := "127.0.0.1:" + porttest.ReserveTwo(t) // the development mode takes the one after it as well
 	s.URL = "http://" + address
 	dir := t.TempDir()
 	args := []string{"server", "-dev", "-dev-no-store-token", "-dev-root-token-id=" + s.Token, "-dev-listen-address=" + address}
@@ -74,9 +79,15 @@ func start(t testing.TB, secure bool) *Server {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	exited := make(chan struct{})
+	s.exited = exited
+	go func() {
+		_ = cmd.Wait()
+		close(exited)
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		<-exited
 		_ = log.Close()
 	})
 	if secure {
@@ -86,57 +97,48 @@ func start(t testing.TB, secure bool) *Server {
 	return s
 }
 
-// trust polls until the server has written the certificate of its authority.
-func (s *Server) trust(t testing.TB, file string) {
+// until polls until ready is true. It gives up when the server has ended, or after a long time.
+func (s *Server) until(t testing.TB, ready func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if text, err := os.ReadFile(file); err == nil && s.Roots.AppendCertsFromPEM(text) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ready() {
 			return
 		}
+		select {
+		case <-s.exited:
+			end = time.Time{}
+		default:
+		}
 	}
-	t.Fatal("OpenBao makes no certificate")
+	text, _ := os.ReadFile(s.log)
+	t.Fatalf("OpenBao does not come up:\n%s", text)
+}
+
+// trust waits for the certificate of the server's authority, which it writes.
+func (s *Server) trust(t testing.TB, file string) {
+	t.Helper()
+	s.until(t, func() bool {
+		text, err := os.ReadFile(file)
+		return err == nil && s.Roots.AppendCertsFromPEM(text)
+	})
 }
 
 // As returns the same server, with requests by the owner of this token.
 func (s *Server) As(token string) *Server {
-	return &Server{URL: s.URL, Token: token, Roots: s.Roots, client: s.client, log: s.log}
+	return &Server{URL: s.URL, Token: token, Roots: s.Roots, client: s.client, log: s.log, exited: s.exited}
 }
 
-// freePort finds a port whose next one, which the development mode takes as well, is free too.
-func freePort(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		next, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
-		_ = l.Close()
-		if err == nil {
-			_ = next.Close()
-			return fmt.Sprintf("127.0.0.1:%d", port)
-		}
-	}
-	t.Fatal("no two free ports beside each other")
-	return ""
-}
-
-// await polls until the server answers that it is active.
+// await waits until the server answers that it is active.
 func (s *Server) await(t testing.TB) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	s.until(t, func() bool {
 		resp, err := s.client.Get(s.URL + "/v1/sys/health")
 		if err != nil {
-			continue
+			return false
 		}
 		_ = resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
-			return
-		}
-	}
-	text, _ := os.ReadFile(s.log)
-	t.Fatalf("OpenBao does not start:\n%s", text)
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 // Do makes a request as root and returns status and answer. body is marshalled; nil sends none.
@@ -189,16 +191,11 @@ func (s *Server) Mount(t testing.TB, version int) string {
 	t.Helper()
 	mount := fmt.Sprintf("kv%d", s.mounts.Add(1))
 	s.Must(t, "POST", "sys/mounts/"+mount, map[string]any{"type": "kv", "options": map[string]string{"version": fmt.Sprint(version)}})
-	// A new engine of version 2 prepares itself for a moment.
-	for range 500 {
+	s.until(t, func() bool { // a new engine of version 2 prepares itself for a moment
 		status, _ := s.Do(t, "GET", mount+"/data/none", nil)
-		if status == http.StatusNotFound {
-			return mount
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("the new engine does not answer")
-	return ""
+		return status == http.StatusNotFound
+	})
+	return mount
 }
 
 // Policy writes a policy: rules are paths and their capabilities with spaces between.
