@@ -36,7 +36,10 @@ func createProjectToken(cmd *cobra.Command, t *target, c *config.Config, spec pr
 	if err != nil {
 		return err
 	}
-	_, answer, err := cl.do(cmd.Context(), http.MethodPost, "/v1/tokens", body)
+	status, answer, err := cl.do(cmd.Context(), http.MethodPost, "/v1/tokens", body)
+	if status == http.StatusBadRequest { // all that it says was given here
+		return usage("%w", err)
+	}
 	if err != nil {
 		return err
 	}

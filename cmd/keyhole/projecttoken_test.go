@@ -23,6 +23,15 @@ func TestProjectToken(t *testing.T) {
 		keyhole(t, code, "", "get", seeded, "--url", p.Server.Native, "--token", token)
 	}
 	reads(0)
+	// Whoever finds it can tell what it is, and revoke it by its id; what only looks like one is told apart.
+	info, _ := keyhole(t, 0, out, "token", "inspect")
+	id := strings.Fields(stderr)[0]
+	if !strings.HasPrefix(id, "sha256:") || !strings.Contains(info, strings.TrimSuffix(id, ",")) || !strings.Contains(info, "production") || strings.Contains(info, token) {
+		t.Errorf("got %q of %s", info, id)
+	}
+	if _, stderr := keyhole(t, 1, token[:len(token)-1]+"x", "token", "inspect"); !strings.Contains(stderr, "checksum") {
+		t.Errorf("got %q", stderr)
+	}
 	keyhole(t, 3, "", "set", seeded, "--url", p.Server.Native, "--token", token, "--file", "/dev/null")
 	keyhole(t, 3, "", "get", seeded, "--url", p.Server.Native, "--token", token[:len(token)-1]+"x")
 	if code := p.Stop(t); code != 0 {
@@ -54,12 +63,12 @@ func TestProjectToken(t *testing.T) {
 		code             int
 		says             string
 	}{
-		{"Production", "1h", 1, "an environment is"},
+		{"Production", "1h", 2, "an environment is"},
 		{"", "1h", 2, "--environment is empty"}, // as from a variable that is not set
-		{"x", "1s", 1, "from a minute to 400 days"},
-		{"x", "10ms", 1, "from a minute to 400 days"},
-		{"x", "-1h", 1, "from a minute to 400 days"},
-		{"x", "2500000h", 1, "from a minute to 400 days"},
+		{"x", "1s", 2, "from a minute to 400 days"},
+		{"x", "10ms", 2, "from a minute to 400 days"},
+		{"x", "-1h", 2, "from a minute to 400 days"},
+		{"x", "2500000h", 2, "from a minute to 400 days"},
 	} {
 		out, stderr := keyhole(t, row.code, "", "token", "create", "--dir", dir, "--scope", "read:a", "--environment", row.environment, "--ttl", row.ttl)
 		if out != "" || !strings.Contains(stderr, row.says) {

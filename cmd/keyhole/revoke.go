@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
+	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -68,6 +70,9 @@ this command signs with --dir.`
 		if err != nil {
 			return err
 		}
+		if err := warnOfNoRule(cmd, &t, done.Data.Trust); err != nil {
+			return err
+		}
 		return printRevocation(cmd, done, "is revoked", output)
 	}
 	t.flags(cmd)
@@ -84,6 +89,24 @@ this command signs with --dir.`
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().StringVar(&until, "until", "", "when it ends: a duration from now, such as 24h, or an RFC 3339 time")
 	return cmd
+}
+
+// warnOfNoRule tells that no trust rule of the directory is called so. It is revoked all the same: another node may have the
+// rule, or this one had it when a token was made.
+func warnOfNoRule(cmd *cobra.Command, t *target, name string) error {
+	if name == "" || t.url != "" {
+		return nil
+	}
+	c, err := t.load()
+	if err != nil {
+		return err
+	}
+	rules := app.TrustNames(c)
+	if slices.Contains(rules, name) {
+		return nil
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "warning: no trust rule here is called %s; there are %s\n", legible(name), strings.Join(rules, ", "))
+	return err
 }
 
 // parseEnd reads a duration from now or a time.

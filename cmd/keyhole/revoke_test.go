@@ -58,6 +58,13 @@ func TestRevokeListLift(t *testing.T) {
 	if strings.ContainsAny(out+stderr, "\u202e\u2028") || !strings.Contains(out, `subject "a\u202eb"`) || !strings.Contains(out, `"c\u2028d é"`) {
 		t.Errorf("got %s%s", stderr, out)
 	}
+	// A name that no rule has is revoked, and told to whoever mistyped it.
+	for name, warns := range map[string]bool{"vercel-wbe": true, "local\u202e": true, "project": false} {
+		_, stderr := keyhole(t, 0, "", "revoke", "--dir", dir, "--trust", name, "--reason", "x")
+		if strings.Contains(stderr, "warning: no trust rule here is called ") != warns || !strings.Contains(stderr, "is revoked") || strings.Contains(stderr, "\u202e") {
+			t.Errorf("%q: got %q", name, stderr)
+		}
+	}
 	for _, args := range [][]string{
 		{},
 		{"--subject", "a"},

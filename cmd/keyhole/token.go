@@ -205,12 +205,15 @@ func printToken(cmd *cobra.Command, info app.TokenInfo) error {
 		{"token id", info.TokenID},
 		{"key id", info.KeyID},
 		{"trust", info.Trust},
+		{"environment", info.Environment},
 		{"base", info.Base},
 		{"scope", info.Scope},
 		{"issued", info.IssuedAt},
 		{"expires", info.ExpiresAt},
 	} {
-		_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+		if row[1] != "" {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], legible(row[1]))
+		}
 	}
 	_, err := fmt.Fprintln(cmd.ErrOrStderr(), "not verified: this is what the token says of itself")
 	return errors.Join(w.Flush(), err)

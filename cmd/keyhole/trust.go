@@ -88,7 +88,7 @@ func printTrustTest(cmd *cobra.Command, t *app.TrustTest, output string) error {
 		{"expires", t.Expires},
 	} {
 		if row[1] != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], legible(row[1]))
 		}
 	}
 	if err := w.Flush(); err != nil || len(t.Rules) == 0 {

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -131,6 +132,14 @@ func TestTokenPrintsTheTokenAlone(t *testing.T) {
 		if !strings.Contains(info, want) {
 			t.Errorf("inspect does not say %s: %s", want, info)
 		}
+	}
+	if _, stderr := keyhole(t, 2, "", "token", "create", "--dir", dir, "--scope", "read:a", "--subject", "a\nb"); !strings.Contains(stderr, "plain text") {
+		t.Errorf("a subject of two lines: got %q", stderr)
+	}
+	// What a token says of itself cannot steer a terminal.
+	forged := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"a\u001b[31m"}`)) + ".AAAA"
+	if info, _ := keyhole(t, 0, forged, "token", "inspect"); strings.Contains(info, "\x1b") || !strings.Contains(info, `"a\x1b[31m"`) {
+		t.Errorf("got %q", info)
 	}
 	log, err := os.ReadFile(filepath.Join(dir, devdir.CLIAudit))
 	if err != nil || !strings.Contains(string(log), `"action":"token_create"`) || strings.Contains(string(log), strings.TrimSpace(out)) {

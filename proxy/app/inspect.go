@@ -20,6 +20,9 @@ type TokenInfo struct {
 	Algorithm string `json:"alg"`
 	Type      string `json:"typ"`
 	Trust     string `json:"trust,omitempty"`
+
+	Environment string `json:"environment,omitempty"` // of a project token, which says nothing else
+
 	Base      string `json:"base,omitempty"`
 	Scope     string `json:"scope"`
 	IssuedAt  string `json:"issued_at,omitempty"`  // RFC 3339, UTC
@@ -27,8 +30,19 @@ type TokenInfo struct {
 	Expired   bool   `json:"expired"`
 }
 
-// InspectToken reads a token for people to look at.
+// InspectToken reads a token for people to look at. Of a project token it tells by the checksum whether it is one, and the
+// id under which it can be revoked.
 func InspectToken(token string) (TokenInfo, error) {
+	if identity.IsProjectToken(token) {
+		digest, err := identity.ProjectTokenDigest(token)
+		if err != nil {
+			return TokenInfo{}, err
+		}
+		environment, _, _ := strings.Cut(strings.TrimPrefix(token, "kh_"), "_")
+		return TokenInfo{
+			Trust: identity.ProjectTrust, Environment: environment, TokenID: (&identity.ProjectToken{Digest: digest}).ID(),
+		}, nil
+	}
 	u, err := identity.ParseUnverified(token)
 	if err != nil {
 		return TokenInfo{}, err

@@ -61,10 +61,14 @@ func Issue(c *config.Config, getenv func(string) string, r TokenRequest) (string
 		r.Subject = "local"
 	}
 	now := time.Now().Truncate(time.Second)
-	return s.Sign(identity.Claims{
+	token, err := s.Sign(identity.Claims{
 		Subject: r.Subject, ClientID: "keyhole-cli", TokenID: audit.NewID(now), Scopes: scopes, Base: base,
 		Trust: "local", OriginIssuer: c.Identity.Issuer, IssuedAt: now, Expires: now.Add(r.TTL),
 	})
+	if errors.Is(err, identity.ErrClaims) {
+		return "", fmt.Errorf("%w: %w", ErrTokenRequest, err)
+	}
+	return token, err
 }
 
 // RecordIssued appends the record of a token to the log at file, which is the command line's own.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy"
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/identity/trust"
@@ -63,6 +64,15 @@ func TestToken(ctx context.Context, c *config.Config, getenv func(string) string
 		t.of(e.Verified)
 	}
 	return t, nil
+}
+
+// TrustNames are the names that a revocation of a trust rule can mean: those of the rules, and of what has none.
+func TrustNames(c *config.Config) []string {
+	var names []string
+	for i := range c.Identity.Trust {
+		names = append(names, c.Identity.Trust[i].Name)
+	}
+	return append(names, "local", identity.ProjectTrust, identity.HookTrust, proxy.NoticeTrust, identity.WorkloadTrust)
 }
 
 // hint says what to do about a token that is not taken.
