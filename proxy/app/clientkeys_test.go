@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,6 +118,19 @@ func TestAddClientKey(t *testing.T) {
 	}
 	if now, err := os.ReadFile(file); err != nil || string(now) != string(after) {
 		t.Errorf("a refusal changed the file (%v)", err)
+	}
+}
+
+// Before the first key is registered the file that the rule names is not there, and the error says what makes it.
+func TestClientRuleWithoutKeys(t *testing.T) {
+	dir := t.TempDir()
+	proxytest.WriteDocument(t, dir, believing(workerRule))
+	c, err := full.Drivers().Load(filepath.Join(dir, devdir.ConfigFile), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.TestToken(t.Context(), c, os.Getenv, slog.New(slog.DiscardHandler), "x"); err == nil || !strings.Contains(err.Error(), "keyhole trust add-key") {
+		t.Errorf("got %v", err)
 	}
 }
 

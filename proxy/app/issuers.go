@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/identity"
@@ -74,6 +75,9 @@ func (b *builder) issuers(set *trust.Set) (issuers, error) {
 
 func (b *builder) keySource(i trust.Issuer) (*keySource, error) {
 	bundle, err := b.file("jwks", i.JWKS)
+	if i.Assertion && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; make it with: keyhole trust add-key", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -113,10 +113,10 @@ func exchangeRequest(form url.Values) (token string, r proxy.ExchangeRequest, er
 	if form.Has("expires_in") {
 		text := form.Get("expires_in")
 		seconds, err := strconv.Atoi(text)
-		if err != nil || strconv.Itoa(seconds) != text || seconds < 1 || seconds > 1e6 {
+		if err != nil || strconv.Itoa(seconds) != text || seconds < 1 {
 			return "", r, fail(api.InvalidRequest, "expires_in is a number of seconds, at least 1")
 		}
-		r.TTL = time.Duration(seconds) * time.Second
+		r.TTL = time.Duration(min(seconds, 1e6)) * time.Second // a Duration cannot hold all of them, and no token lives as long
 	}
 	return token, r, nil
 }

@@ -12,8 +12,8 @@ type Explanation struct {
 	Verified *Verified // nil unless the token is taken
 	Err      error     // why it is not taken, as of Verify
 	// Findings has what each trust rule says, in file order; none where the token is one of ours, or not a token. A rule of
-	// the token's issuer that fails before it is looked at, since the token is not authentic, fails at Check "signature" or
-	// "kid"; of an authentic token that is wrong in itself, at "typ or claims". A rule that would take the token at
+	// the token's issuer that fails before it is looked at, since the token is not authentic, fails at Check "alg", "kid" or
+	// "signature"; of an authentic token that is wrong in itself, at "typ or claims". A rule that would take the token at
 	// another time is Taken, although Err says that now is not the time.
 	Findings []trust.Finding
 }
@@ -32,7 +32,10 @@ func (v *Verifier) Explain(ctx context.Context, token string) Explanation {
 	a, err := iss.authenticate(ctx, u, token, now)
 	if err != nil {
 		check := "signature"
-		if errors.Is(err, ErrUnknownKey) {
+		switch {
+		case errors.Is(err, errAlgorithm):
+			check = "alg"
+		case errors.Is(err, ErrUnknownKey), errors.Is(err, errNoKeyID):
 			check = "kid"
 		}
 		return Explanation{Err: err, Findings: v.unread(u, check, err)}

@@ -33,6 +33,8 @@ func TestExplain(t *testing.T) {
 		{"no rule", key.Sign(with(platformClaims(), "project_id", "prj_2")), identity.ErrInvalid, "elsewhere: iss, staging: require project_id, web: require project_id"},
 		{"expired", key.Sign(expired), identity.ErrExpired, "elsewhere: iss, staging: require project_id, web: taken"},
 		{"issuer that no rule names", key.Sign(with(platformClaims(), "iss", "https://nobody.example")), identity.ErrInvalid, "elsewhere: iss, staging: iss, web: iss"},
+		{"no algorithm of any rule", key.SignText(edit(t, jsonText(t, key.Header()), "alg", `"HS256"`), jsonText(t, platformClaims())), identity.ErrInvalid, "elsewhere: iss, staging: alg, web: alg"},
+		{"no kid", key.SignText(edit(t, jsonText(t, key.Header()), "kid", ""), jsonText(t, platformClaims())), identity.ErrInvalid, "elsewhere: iss, staging: kid, web: kid"},
 		{"unknown kid", key.SignText(edit(t, jsonText(t, key.Header()), "kid", `"gone"`), jsonText(t, platformClaims())), identity.ErrUnknownKey, "elsewhere: iss, staging: kid, web: kid"},
 		{"bad signature", key.SignText(edit(t, jsonText(t, key.Header()), "kid", `"platform-es384"`), jsonText(t, platformClaims())), identity.ErrInvalid, "elsewhere: iss, staging: signature, web: signature"},
 		{"typ", key.SignText(edit(t, jsonText(t, key.Header()), "typ", `"logout+jwt"`), jsonText(t, platformClaims())), identity.ErrInvalid, "elsewhere: iss, staging: typ or claims, web: typ or claims"},

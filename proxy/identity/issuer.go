@@ -45,13 +45,18 @@ func newValidator(iss string, wall func() time.Time, more ...jwt.ParserOption) *
 // errRefused is for what the library refuses and we would not.
 var errRefused = invalid("the claims are refused")
 
+var (
+	errAlgorithm = invalid("alg is none of this issuer's")
+	errNoKeyID   = invalid("the header has no kid")
+)
+
 // authenticate checks that the issuer signed the token.
 func (i *issuer) authenticate(ctx context.Context, u *Unverified, token string, now time.Time) (*authentic, error) {
 	if !slices.Contains(i.algorithms, u.UnsafeAlgorithm) {
-		return nil, invalid("alg is none of this issuer's")
+		return nil, errAlgorithm
 	}
 	if u.UnsafeKeyID == "" {
-		return nil, invalid("the header has no kid")
+		return nil, errNoKeyID
 	}
 	k, err := i.key(ctx, u.UnsafeKeyID, now)
 	if err != nil {
