@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/httpapi"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
@@ -33,6 +34,29 @@ func ask(n *httpapi.Native, w http.ResponseWriter, token, method, target string,
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
 	n.ServeHTTP(w, r)
+}
+
+// A request that says in two ways where its body ends is the last of its connection: what stands behind it, which another
+// reader may have taken for its body, is not answered.
+func TestNothingIsReadBehindABodyInChunks(t *testing.T) {
+	n, s := native(t)
+	server := httptest.NewServer(n)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second)) // where it is kept open
+	if _, err := fmt.Fprintf(conn, "POST /v1/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"+
+		"Content-Length: 400\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n"+
+		"GET /v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", token(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(conn)
+	if got := string(answer); strings.Count(got, "HTTP/1.1 ") != 1 || !strings.Contains(got, "Connection: close\r\n") || !strings.Contains(got, `"invalid_request"`) {
+		t.Errorf("got %q, want one answer and the end", got)
+	}
 }
 
 // A body that ends before it was said to is refused, even where what came is a whole document.

@@ -98,8 +98,13 @@ func decodedOnce(u *url.URL, prefixes ...string) (string, error) {
 	return u.RawPath, nil
 }
 
-// bodyless refuses a body where the method has no use for one: two readers of the stream could disagree where it ends.
+// bodyless refuses a body where the method has no use for one: two readers of the stream could disagree where it ends. For
+// the same reason nothing is read behind a body in chunks: it may have had a Content-Length as well, of which net/http tells
+// nothing, and then the connection has to be closed (RFC 9112 section 6.1).
 func bodyless(w http.ResponseWriter, r *http.Request) error {
+	if len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+	}
 	if r.ContentLength == 0 || r.Method == http.MethodPut || r.Method == http.MethodPost {
 		return nil
 	}
