@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -28,7 +27,8 @@ type Config struct {
 	Proxy *proxy.Proxy // required
 	// JWKS returns the key set document of /.well-known/jwks.json. Required.
 	JWKS func() []byte
-	// Issuer is the iss of our tokens, the URL below which clients find this API. Required for the metadata of RFC 8414.
+	// Issuer is the iss of our tokens, the URL below which clients find this API. "" has no
+	// metadata of RFC 8414.
 	Issuer string
 	// TrustedProxies are the peers whose X-Forwarded-For is believed. Empty: nobody's.
 	TrustedProxies []netip.Prefix
@@ -74,7 +74,7 @@ func NewNative(c Config) (*Native, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Native{proxy: c.Proxy, jwks: c.JWKS, issuer: strings.TrimSuffix(c.Issuer, "/"), surface: c.Surface, log: c.Logger, cursors: cursors}
+	n := &Native{proxy: c.Proxy, jwks: c.JWKS, issuer: c.Issuer, surface: c.Surface, log: c.Logger, cursors: cursors}
 	for _, p := range c.TrustedProxies {
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)

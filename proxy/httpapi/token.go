@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy"
@@ -145,9 +146,13 @@ func (n *Native) metadata(w http.ResponseWriter, r *http.Request) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
+	if n.issuer == "" {
+		return fail(api.UnknownRoute, "this node takes tokens of others alone and has no identity.issuer, so there is no authorization server to describe")
+	}
 	w.Header()["Cache-Control"] = headerPublic
+	base := strings.TrimSuffix(n.issuer, "/") // of the addresses: the issuer itself is the iss of tokens, to the letter
 	writeJSON(w, http.StatusOK, api.ServerMetadata{
-		Issuer: n.issuer, TokenEndpoint: n.issuer + tokenPath, JWKSURI: n.issuer + jwksPath,
+		Issuer: n.issuer, TokenEndpoint: base + tokenPath, JWKSURI: base + jwksPath,
 		GrantTypes: []string{grantExchange, grantCredentials}, ResponseTypes: []string{},
 		AuthMethods: []string{"none", "private_key_jwt"}, AuthAlgorithms: []string{"EdDSA", "ES256", "ES384", "RS256"},
 	})

@@ -15,9 +15,15 @@ import (
 
 // A key that the other Keyhole does not take is told with the name that it goes by, and a key that others may read is told.
 func TestAnotherKeyhole(t *testing.T) {
+	metadata := `{"issuer":"https://region.example","token_endpoint":"https://region.example/v1/token"}`
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/.well-known/oauth-authorization-server" {
-			_, _ = fmt.Fprint(w, `{"issuer":"https://region.example","token_endpoint":"https://region.example/v1/token"}`)
+			if metadata == "" {
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = fmt.Fprint(w, `{"error":{"code":"unknown_route","message":"x"}}`)
+				return
+			}
+			_, _ = fmt.Fprint(w, metadata)
 			return
 		}
 		w.WriteHeader(http.StatusUnauthorized)
@@ -44,6 +50,9 @@ func TestAnotherKeyhole(t *testing.T) {
 	if !strings.Contains(found[0].Fix, `"https://region.example"`) {
 		t.Errorf("got %q", found[0].Fix)
 	}
+	// One that takes tokens of others alone has no name, and is a Keyhole all the same.
+	metadata = ""
+	wantOne(t, about(t, c), doctor.Fail, "upstreams.region.auth", "it gives us no token")
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}

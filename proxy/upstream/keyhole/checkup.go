@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
+	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
@@ -39,6 +40,9 @@ func (n *Node) checkServer(ctx context.Context, clock *time.Time) (issuer string
 	}
 	defer a.wipe()
 	*clock = a.date()
+	if a.code() == api.UnknownRoute {
+		return "", nil // a Keyhole without a name, which takes tokens of others alone
+	}
 	if a.status != http.StatusOK || a.root == nil || a.root.Get("token_endpoint") == nil {
 		return "", trouble(fmt.Sprintf("what answers there (%d) is no Keyhole", a.status), "address", "set the URL of its native API, with https where it speaks TLS; a gateway or a login page may stand before it")
 	}
