@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -248,6 +249,39 @@ func TestWhereAWSCredentialsComeFrom(t *testing.T) {
 			s, _, token := aws(t, tt.drivers, tt.env)
 			wantRead(t, s, token, "env/prod/DB_URL", tt.code, tt.want)
 		})
+	}
+}
+
+// The chain of credentials says nothing in a log of its own.
+func TestTheChainOfCredentialsIsQuiet(t *testing.T) {
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "canary", http.StatusForbidden)
+	}))
+	t.Cleanup(refuses.Close)
+	for name, value := range map[string]string{
+		"AWS_EC2_METADATA_SERVICE_ENDPOINT": refuses.URL, "AWS_REGION": awsemu.Region, "AWS_ENDPOINT_URL": refuses.URL,
+		"AWS_CONFIG_FILE": "none", "AWS_SHARED_CREDENTIALS_FILE": "none", "AWS_PROFILE": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+		"AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_EC2_METADATA_DISABLED": "",
+	} {
+		t.Setenv(name, value)
+	}
+	said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := os.Stderr
+	os.Stderr = said
+	t.Cleanup(func() { os.Stderr = usual; _ = said.Close() })
+	u, err := full.Drivers().Upstreams["secretsmanager"](app.Env{Getenv: os.Getenv, Wall: time.Now}, config.Upstream{Type: "secretsmanager", AWS: &config.AWS{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = u.Close() }()
+	if _, err := u.Read(t.Context(), "web/A", secret.Current); !errors.Is(err, secret.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if b, err := os.ReadFile(said.Name()); err != nil || len(b) > 0 {
+		t.Errorf("it said %q, %v", b, err)
 	}
 }
 

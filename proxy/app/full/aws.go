@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/internal/awsjson"
@@ -38,6 +39,8 @@ func retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c.Credentials.Retrieve(ctx)
 }
 
+// loadChain keeps the chain from writing to the standard error output by itself, which is no place for what others answer.
 func loadChain(ctx context.Context) (aws.Config, error) {
-	return awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(loginTime)))
+	return awsconfig.LoadDefaultConfig(ctx,
+		awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(loginTime)), awsconfig.WithLogger(logging.Nop{}))
 }

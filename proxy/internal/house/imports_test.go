@@ -79,6 +79,7 @@ var walls = map[string][]string{
 
 	"github.com/aws/aws-sdk-go-v2/aws":    {"proxy/internal/awsjson", "proxy/app/full"}, // signer and credential interfaces; no service clients
 	"github.com/aws/aws-sdk-go-v2/config": {"proxy/app/full"},                           // the default credential chain
+	"github.com/aws/smithy-go/logging":    {"proxy/app/full"},                           // to keep the chain quiet
 
 	"go.etcd.io/bbolt":       {"proxy/upstream/embedded", "proxy/state/boltstore"},
 	"go.yaml.in/yaml/v3":     {"proxy/app/yamlconf"},

@@ -124,7 +124,21 @@ func (l Login) lookUp(ctx context.Context, w *vaultWire, now time.Time) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	s := &session{token: secret.NewValue(token), Life: keeper.Life{Since: now}}
+	s := &session{token: secret.NewValue(token), Life: keeper.Life{Since: now}, vouched: true}
+	a, err := s.lookUp(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	defer a.wipe()
+	data, err := a.data()
+	if err != nil {
+		return nil, fmt.Errorf("looking up our token: %w", err)
+	}
+	return s, s.life(data, "ttl")
+}
+
+// lookUp asks the vault about a session. That it does not know it, or does not let it ask, is ErrLogin.
+func (s *session) lookUp(ctx context.Context, w *vaultWire) (*answer, error) {
 	header, err := s.header()
 	if err != nil {
 		return nil, err
@@ -133,15 +147,20 @@ func (l Login) lookUp(ctx context.Context, w *vaultWire, now time.Time) (*sessio
 	if err != nil {
 		return nil, fmt.Errorf("looking up our token: %w", err)
 	}
-	defer a.wipe()
 	if err := a.checkLogin(); err != nil {
+		a.wipe()
 		return nil, err
 	}
-	data, err := a.data()
-	if err != nil {
-		return nil, fmt.Errorf("looking up our token: %w", err)
+	return a, nil
+}
+
+// known is lookUp for nothing but whether there is an answer.
+func (s *session) known(ctx context.Context, w *vaultWire) error {
+	a, err := s.lookUp(ctx, w)
+	if err == nil {
+		a.wipe()
 	}
-	return s, s.life(data, "ttl")
+	return err
 }
 
 // renew makes a session live on.

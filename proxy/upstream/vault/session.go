@@ -2,8 +2,10 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/keeper"
@@ -19,11 +21,16 @@ type session struct {
 	login     uint64 // which login it comes from, renewals included
 	// last: it was made because the vault refused the one before. If it is refused at once as well, that is meant.
 	last bool
+	// vouched: asked about it once, the vault knew it. So it may ask, and can find out later whether it lives.
+	vouched bool
 }
 
 // refusalHolds is how long after a new login a refusal is final without another. A caller who keeps asking for
 // what we may not read must not make a login of each question.
 const refusalHolds = 10 * time.Second
+
+// voucherHolds is how long it is taken for granted that a session lives which the vault was asked about.
+const voucherHolds = time.Second
 
 // header carries the token. Strings cannot be wiped, so it is made for one request.
 func (s *session) header() (http.Header, error) {
@@ -43,6 +50,13 @@ type tokens struct {
 	wall   func() time.Time
 	kept   *keeper.Keeper[*session]
 	logins uint64 // changed by the login that is under way alone
+	asked  atomic.Pointer[voucher]
+}
+
+// voucher is the vault's word that it knew the session of a login at that time.
+type voucher struct {
+	login uint64
+	at    time.Time
 }
 
 func newTokens(w *vaultWire, login Login, wall func() time.Time) *tokens {
@@ -57,10 +71,32 @@ func (t *tokens) get(ctx context.Context) (*session, error) {
 // replace returns a session of a later login than the one that the vault refused, or the same if its refusal is final.
 func (t *tokens) replace(ctx context.Context, refused *session) (*session, error) {
 	if now := t.wall(); refused.last && 0 <= refused.Age(now) && refused.Age(now) < refusalHolds {
-		return refused, nil
+		if lives, err := t.lives(ctx, refused, now); lives || err != nil {
+			return refused, err
+		}
 	}
 	return t.kept.Get(ctx, func(s *session) bool { return s.login <= refused.login },
 		func(ctx context.Context, s *session) (*session, error) { return t.begin(ctx, s, true) })
+}
+
+// lives reports whether the vault refuses what is asked, and not the token: that may have been revoked since. Of one that
+// may not look itself up nobody can tell, and what was so at its beginning is taken to be so still.
+func (t *tokens) lives(ctx context.Context, s *session, now time.Time) (bool, error) {
+	if !s.vouched {
+		return true, nil
+	}
+	if v := t.asked.Load(); v != nil && v.login == s.login && now.Sub(v.at).Abs() < voucherHolds {
+		return true, nil
+	}
+	switch err := s.known(ctx, t.wire); {
+	case err == nil:
+		t.asked.Store(&voucher{s.login, now})
+		return true, nil
+	case errors.Is(err, ErrLogin):
+		return false, nil
+	default:
+		return false, err
+	}
 }
 
 // begin makes a session: s renewed where it lives and can be, or else a new login.
@@ -80,5 +116,8 @@ func (t *tokens) begin(ctx context.Context, s *session, last bool) (*session, er
 	}
 	t.logins++
 	begun.login, begun.last = t.logins, last
+	if last && !begun.vouched {
+		begun.vouched = begun.known(ctx, t.wire) == nil
+	}
 	return begun, nil
 }

@@ -29,16 +29,24 @@ type stand struct {
 
 	mu    sync.Mutex
 	valid func(token string) bool // nil: all
+	look  func(token string) int  // status of the answer to who asks about his token; nil: the issuer's
 }
 
 func newStand(t *testing.T, i *issuer, login vault.Login) *stand {
 	t.Helper()
 	s := &stand{issuer: i, edge: newEdge(t, ""), clock: &clock{}}
 	s.edge.interpose(func(w http.ResponseWriter, r *http.Request) bool {
+		token := r.Header.Get("X-Vault-Token")
+		s.mu.Lock()
+		refused, look := s.valid != nil && !s.valid(token), s.look
+		s.mu.Unlock()
+		if look != nil && strings.HasSuffix(r.URL.Path, "lookup-self") {
+			if status := look(token); status != 200 {
+				reply(w, status, `{"errors":["permission denied"]}`)
+				return true
+			}
+		}
 		if !isLogin(r) {
-			s.mu.Lock()
-			refused := s.valid != nil && !s.valid(r.Header.Get("X-Vault-Token"))
-			s.mu.Unlock()
 			if refused {
 				reply(w, 403, `{"errors":["permission denied"]}`)
 			} else {
@@ -56,6 +64,12 @@ func (s *stand) accept(valid func(token string) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.valid = valid
+}
+
+func (s *stand) looks(answer func(token string) int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look = answer
 }
 
 func (s *stand) read(t *testing.T) error {
@@ -166,14 +180,14 @@ func TestRefusals(t *testing.T) {
 	s.clock.step(11 * time.Second)
 	s.edge.asked()
 	s.want(t, "denied", secret.ErrDenied, 3, 0)
-	if got := len(s.edge.asked()); got != 3 {
-		t.Errorf("a denial took %d requests, want 3", got)
+	if got := len(s.edge.asked()); got != 4 {
+		t.Errorf("a denial took %d requests, want 4: two reads, a login and whether the vault knows its token", got)
 	}
 	for range 10 {
 		s.want(t, "denied again at once", secret.ErrDenied, 3, 0)
 	}
-	if got := len(s.edge.asked()); got != 10 {
-		t.Errorf("ten more took %d requests, want 10", got)
+	if got := len(s.edge.asked()); got != 11 {
+		t.Errorf("ten more took %d requests, want 11: one asks whether the token lives", got)
 	}
 	s.clock.step(11 * time.Second)
 	s.want(t, "denied later", secret.ErrDenied, 4, 0)
@@ -181,6 +195,37 @@ func TestRefusals(t *testing.T) {
 	s.issuer.refuse.Store(true)
 	err := s.read(t)
 	wantKind(t, "denied, and the login fails", err, vault.ErrLogin)
+}
+
+// Soon after a new login a refusal is final only if the vault still knows the token.
+func TestRevokedSoonAfterALogin(t *testing.T) {
+	for name, row := range map[string]struct {
+		looks  func(token string) int // of the third and later ones
+		want   error
+		logins int64
+	}{
+		"it lives":          {func(string) int { return 200 }, secret.ErrDenied, 2},
+		"revoked":           {func(token string) int { return map[bool]int{true: 200, false: 403}[token == "t-3"] }, nil, 3},
+		"nobody knows":      {func(string) int { return 503 }, secret.ErrUnavailable, 2},
+		"it may never look": {nil, secret.ErrDenied, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t, &issuer{ttl: 3600}, approle())
+			s.accept(func(token string) bool { return token != "t-1" })
+			s.looks(func(string) int {
+				if row.looks == nil {
+					return 403
+				}
+				return 200
+			})
+			s.want(t, "at first", nil, 2, 0)
+			if row.looks != nil {
+				s.looks(row.looks)
+			}
+			s.accept(func(token string) bool { return token == "t-3" })
+			s.want(t, "refused", row.want, row.logins, 0)
+		})
+	}
 }
 
 // A herd of refused requests shares one new login.

@@ -7,7 +7,8 @@
 //   - "No such secret" (secret.ErrNotFound) and "denied" (secret.ErrDenied) are said only in the vault's own words. A
 //     missing mount, namespace or route, a failed login, a page of a gateway and whatever cannot be understood is a
 //     failure of the vault (secret.ErrUnavailable), for a cached value must survive it.
-//   - A refusal is believed after one new login. Refusals that follow at once cost no more logins.
+//   - A refusal is believed after one new login. Refusals that follow at once cost no more logins, as long as the vault
+//     knows the token: one that was revoked since says nothing about a secret.
 //   - The token goes to the configured address only: redirects are not followed, proxies of the environment not used.
 //   - Answers are bounded before they are parsed, and parsed strictly. Values are bytes from the socket on; what held
 //     them on the way is wiped. No error quotes an answer.
