@@ -53,14 +53,14 @@ demo: build ## the same, then stop
 	./scripts/tour
 
 test: ## all tests, with the race detector and in random order
-	$(GO) test -race -shuffle=on ./...
+	$(GO) test -race -shuffle=on -timeout 20m ./... # some build programs first, which takes minutes where the cache is empty
 
 # All tests of the packages that have some which need it.
 test-integration: $(BAO) $(OIDC)/installed $(DYNALITE)/installed ## tests against a real OpenBao, which is built once, a real OpenID provider and a DynamoDB
 	KEYHOLE_BAO=$(abspath $(BAO)) \
 	KEYHOLE_OIDC_PROVIDER=$$(test -s $(OIDC)/installed && echo $(abspath $(OIDC))) \
 	KEYHOLE_DYNALITE=$$(test -s $(DYNALITE)/installed && echo $(abspath $(DYNALITE))) \
-		$(GO) test -race -shuffle=on -count=1 -timeout 10m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest|dynalitetest)"$$' cmd functions proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
+		$(GO) test -race -shuffle=on -count=1 -timeout 20m $$(grep -rlE --include='*_test.go' '/(baotest|oidctest|dynalitetest)"$$' cmd functions proxy | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 check: check-lint check-vet check-test check-tidy check-build check-policies check-native check-reproduced check-tree ## everything that must hold before a merge; wants a clean tree
 	@echo "check: all good"
@@ -129,7 +129,7 @@ check-vet:
 
 # Once more without the race detector, under which tests of allocations are left out. The import rules are tests too.
 check-test:
-	$(GO) test -count=1 ./... # the command's tests build it, which the cache of results does not see
+	$(GO) test -count=1 -timeout 20m ./... # the command's tests build it, which the cache of results does not see
 
 check-tidy:
 	$(GO) mod tidy -diff

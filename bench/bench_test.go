@@ -73,7 +73,7 @@ func TestBareHandlerGivesTheSameAnswer(t *testing.T) {
 	if err := sameAnswers(t.Context(), subject, baseline); err != nil {
 		t.Error(err)
 	}
-	if s, err := load.Closed(t.Context(), baseline, 2, 20*time.Millisecond); err != nil || s.Requests == 0 {
+	if s, err := load.Closed(t.Context(), baseline, 2, time.Second); err != nil || s.Requests == 0 {
 		t.Errorf("under load: %+v, %v", s, err)
 	}
 	for name, change := range map[string]func(*answer){

@@ -72,7 +72,7 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	tools := c.tools(root)
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute) // of which the builds need most
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // of which the builds need most
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.WaitDelay = time.Second

@@ -57,7 +57,7 @@ func TestMixOpenCountsEachOutcome(t *testing.T) {
 // Who waits for an answer too long hangs up; what is due while every connection waits is never sent.
 func TestMixOpenGivesUp(t *testing.T) {
 	m, asked := mixed(t, "/hang")
-	got, err := load.MixOpen(t.Context(), m, 100, 2, 200*time.Millisecond, 100*time.Millisecond)
+	got, err := load.MixOpen(t.Context(), m, 100, 2, 5*time.Second, 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestMixOpenGivesUp(t *testing.T) {
 
 func TestMixClosedWantsGoodAnswers(t *testing.T) {
 	m, asked := mixed(t, "/200", "/201")
-	got, err := load.MixClosed(t.Context(), m, 3, 20*time.Millisecond)
+	got, err := load.MixClosed(t.Context(), m, 3, time.Second)
 	if err != nil || got.Good < 3 || int64(got.Good) != asked.Load() {
 		t.Errorf("got %+v of %d asked, %v", got, asked.Load(), err)
 	}

@@ -24,8 +24,9 @@ func TestNumbered(t *testing.T) {
 	}))
 	defer s.Close()
 	got := 0
-	for range 100 { // until all came: how many a run makes is the machine's business
-		sum, err := load.Numbered(t.Context(), load.Target{URL: s.URL + "/s" + load.Number}, 2, n, 20*time.Millisecond)
+	// Until all came: how many a run makes is the machine's business. Each begins with the same numbers.
+	for d := 20 * time.Millisecond; d < time.Minute; d *= 2 {
+		sum, err := load.Numbered(t.Context(), load.Target{URL: s.URL + "/s" + load.Number}, 2, n, d)
 		if err != nil {
 			t.Fatal(err)
 		}

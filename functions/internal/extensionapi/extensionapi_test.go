@@ -22,8 +22,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lambda is the Extensions API.
 type lambda struct {
-	events chan string // what next answers
+	events chan string   // what next answers
+	asked  chan struct{} // closed by the first call of next
 
+	once  sync.Once // closes asked
 	mu    sync.Mutex
 	calls []string // each with the identifier and the type of the error
 	last  string   // body
@@ -45,6 +47,7 @@ func (l *lambda) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Lambda-Extension-Identifier", "id-1")
 		_, _ = io.WriteString(w, `{"functionName":"payments","functionVersion":"7","handler":"h","accountId":"123456789012","later":1}`)
 	case "/2020-01-01/extension/event/next":
+		l.once.Do(func() { close(l.asked) })
 		select {
 		case e := <-l.events:
 			_, _ = io.WriteString(w, e)
@@ -58,7 +61,7 @@ func (l *lambda) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func start(t *testing.T, events ...string) (*lambda, *extensionapi.Client) {
 	t.Helper()
-	l := &lambda{events: make(chan string, len(events))}
+	l := &lambda{events: make(chan string, len(events)), asked: make(chan struct{})}
 	for _, e := range events {
 		l.events <- e
 	}
@@ -76,15 +79,17 @@ func (l *lambda) want(t *testing.T, calls ...string) {
 	}
 }
 
-// program serves until it is told to end, or ends with an error of its own.
+// program serves until it is told to end, or ends with an error of its own, when it is to.
 type program struct {
 	ends    error
+	after   <-chan struct{} // when it ends
 	closed  bool
 	invoked []int64
 }
 
 func (p *program) Serve(ctx context.Context) error {
 	if p.ends != nil {
+		<-p.after
 		return p.ends
 	}
 	<-ctx.Done()
@@ -152,13 +157,27 @@ func TestInitError(t *testing.T) {
 func TestExitError(t *testing.T) {
 	reason := errors.New("the listener is gone")
 	l, c := start(t)
-	if err := run(t, c, &program{ends: reason}); !errors.Is(err, reason) || errors.Is(err, context.Canceled) {
+	if err := run(t, c, &program{ends: reason, after: l.asked}); !errors.Is(err, reason) || errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+	l.want(t, register, next, "POST /2020-01-01/extension/exit/error id-1 Keyhole.Exit")
+	if !strings.Contains(l.last, reason.Error()) {
+		t.Errorf("got %s", l.last)
+	}
+}
+
+// Also who has stopped before it is registered, when there is nobody yet to tell it to.
+func TestExitErrorBeforeTheRegistration(t *testing.T) {
+	l, c := start(t)
+	now := make(chan struct{})
+	close(now)
+	if err := run(t, c, &program{ends: errors.New("no listener"), after: now}); err == nil {
+		t.Error("no error")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if last := l.calls[len(l.calls)-1]; !strings.HasPrefix(last, "POST /2020-01-01/extension/exit/error") || !strings.Contains(l.last, reason.Error()) {
-		t.Errorf("got %q with %s", last, l.last)
+	if !slices.Contains(l.calls, "POST /2020-01-01/extension/exit/error id-1 Keyhole.Exit") {
+		t.Errorf("got calls %q", l.calls)
 	}
 }
 

@@ -14,7 +14,7 @@ const (
 )
 
 // patience bounds the calls that do not wait for anything.
-const patience = time.Second
+const patience = 5 * time.Second
 
 // Program is what an extension does.
 type Program interface {
@@ -46,7 +46,7 @@ func (c *Client) Run(ctx context.Context, open func(context.Context) (Program, e
 		served <- p.Serve(serving)
 		stop()
 	}()
-	heard := c.events(serving, p.Invoked)
+	heard := c.events(ctx, serving, p.Invoked)
 	early := heard != nil && ctx.Err() == nil
 	if serving.Err() != nil {
 		heard = nil // it heard no more because of who stopped
@@ -64,13 +64,16 @@ func (c *Client) Run(ctx context.Context, open func(context.Context) (Program, e
 	return errors.Join(err, c.ExitError(told, kindExit, err))
 }
 
-// events registers and hears of events until the one that is the last. It returns nil for that one alone.
-func (c *Client) events(ctx context.Context, invoked func(time.Time)) error {
-	if _, err := c.Register(ctx, Invoke, Shutdown); err != nil {
+// events registers and hears of events until the one that is the last. It returns nil for that one alone. A program that
+// ends early ends it after the registration, without which nobody could be told why.
+func (c *Client) events(ctx, serving context.Context, invoked func(time.Time)) error {
+	registering, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if _, err := c.Register(registering, Invoke, Shutdown); err != nil {
 		return err
 	}
 	for {
-		switch e, err := c.Next(ctx); {
+		switch e, err := c.Next(serving); {
 		case err != nil:
 			return err
 		case e.Type == Shutdown:

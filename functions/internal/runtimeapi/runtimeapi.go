@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds a call that has nobody to answer where this runs outside of Lambda.
-const patience = time.Second
+const patience = 5 * time.Second
 
 // InitError tells the Runtime API (2018-06-01, "Initialization error") why the function does not start. It does nothing
 // outside of Lambda; where it fails, the log has the reason.

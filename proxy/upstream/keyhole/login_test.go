@@ -321,11 +321,21 @@ func TestThawMakesConnectionsAnew(t *testing.T) {
 	config := r.config(keyhole.TokenFrom(constant("t")))
 	config.Wall = c.wall
 	u := open(t, config)
-	for _, idle := range []time.Duration{0, time.Second, 2 * time.Minute} {
-		c.pass(idle)
+	for range 6 {
+		c.pass(time.Second)
 		read(t, u, "a")
 	}
-	if from[0] != from[1] || from[1] == from[2] {
-		t.Errorf("the connections were %q", from)
+	// A busy machine may lose one: net/http waits for 50 ms to hear that a request has been written whole.
+	if len(slices.Compact(from)) > 3 {
+		t.Errorf("without long pauses the connections were %q", from)
+	}
+	for range 3 {
+		from = nil
+		read(t, u, "a")
+		c.pass(2 * time.Minute)
+		read(t, u, "a")
+		if from[0] == from[1] {
+			t.Errorf("after a long pause the connection was %q again", from[0])
+		}
 	}
 }
