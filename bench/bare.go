@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 )
 
 // answer is a response, Date left out: net/http writes its own.
@@ -65,7 +65,7 @@ func startBare(ctx context.Context, a answer) (*bareServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out syncBuffer
+	var out proxytest.Buffer
 	c, err := startChild(ctx, nil, &out, self, "-bare")
 	if err != nil {
 		return nil, err
@@ -90,22 +90,4 @@ func (b *bareServer) stop() error {
 	_ = b.stdin.Close()
 	<-b.done
 	return b.err
-}
-
-// syncBuffer is a bytes.Buffer for two goroutines.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -3,34 +3,14 @@
 package app_test
 
 import (
-	"bytes"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 )
-
-// logText is what a program logs.
-type logText struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *logText) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.buf.String(), text)
-}
 
 // Connections leave descriptors to the rest of the program, however low their limit is.
 func TestConnectionsAreBoundedByDescriptors(t *testing.T) {
@@ -44,7 +24,7 @@ func TestConnectionsAreBoundedByDescriptors(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lowered); err != nil {
 		t.Skipf("the limit of open files cannot be lowered: %v", err)
 	}
-	var log logText
+	var log proxytest.Buffer
 	s := proxytest.NewServer(t, proxytest.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	address := listening(t, s).NativeAddr().String()
 	// The test has its own end of each connection open as well.
@@ -69,7 +49,7 @@ func TestConnectionsAreBoundedByDescriptors(t *testing.T) {
 	if gone != 1 {
 		t.Errorf("%d of %d connections were closed for others, want one", gone, len(open))
 	}
-	if n := log.count("limit of open files"); n != 1 {
+	if n := strings.Count(log.String(), "limit of open files"); n != 1 {
 		t.Errorf("the log says %d times that there may be few, want once", n)
 	}
 }

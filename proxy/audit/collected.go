@@ -36,18 +36,7 @@ func VerifyCollected(sources []Source, o VerifyOptions) (Report, error) {
 
 // VerifyCollectedFiles is VerifyCollected for files.
 func VerifyCollectedFiles(paths []string, o VerifyOptions) (Report, error) {
-	sources := make([]Source, len(paths))
-	files := make([]lazyFile, len(paths))
-	defer func() {
-		for i := range files {
-			files[i].close()
-		}
-	}()
-	for i, p := range paths {
-		files[i].path = p
-		sources[i] = Source{p, &files[i]}
-	}
-	return VerifyCollected(sources, o)
+	return overFiles(paths, nil, func(sources []Source) (Report, error) { return VerifyCollected(sources, o) })
 }
 
 // collected is lines of many instances.

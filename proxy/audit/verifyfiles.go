@@ -14,8 +14,12 @@ func VerifyFiles(paths []string, o VerifyOptions) (Report, error) {
 	return verifyFiles(paths, nil, o)
 }
 
-// verifyFiles reads the last file from current, where that is given.
 func verifyFiles(paths []string, current *os.File, o VerifyOptions) (Report, error) {
+	return overFiles(paths, current, func(sources []Source) (Report, error) { return Verify(sources, o) })
+}
+
+// overFiles has verify read files, which are opened when it does, the last one from current, where that is given.
+func overFiles(paths []string, current *os.File, verify func([]Source) (Report, error)) (Report, error) {
 	sources := make([]Source, len(paths))
 	files := make([]lazyFile, len(paths))
 	defer func() {
@@ -30,7 +34,7 @@ func verifyFiles(paths []string, current *os.File, o VerifyOptions) (Report, err
 	if current != nil {
 		files[len(files)-1].f = current
 	}
-	return Verify(sources, o)
+	return verify(sources)
 }
 
 // VerifyLog is VerifyFiles for all files of the log at path, which it returns. The log may be written meanwhile: what goes

@@ -70,11 +70,11 @@ func (k *checker) assumeRole(p *path, m *Mount, u Upstream, known bool) {
 	}
 }
 
-// Classifications are the levels of classification, lowest first.
-func Classifications() []string { return []string{"public", "internal", "confidential", "restricted"} }
+// classifications are the levels of classification, lowest first.
+func classifications() []string { return []string{"public", "internal", "confidential", "restricted"} }
 
 func (k *checker) classification(p *path, labels map[string]string) {
-	if c, ok := labels["classification"]; ok && !contains(Classifications(), c) {
-		k.conflict(p.key("classification"), "want one of "+strings.Join(Classifications(), ", ")+", not "+quote(c), suggest(c, Classifications()))
+	if c, ok := labels["classification"]; ok && !contains(classifications(), c) {
+		k.conflict(p.key("classification"), "want one of "+strings.Join(classifications(), ", ")+", not "+quote(c), suggest(c, classifications()))
 	}
 }

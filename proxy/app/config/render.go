@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/keyhole-edge/keyhole/internal/jsontext"
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
 
@@ -13,43 +12,20 @@ import (
 func (d *Document) Render() []byte { return Canonical(d.root) }
 
 // Canonical writes a tree as canonical JSON.
-func Canonical(n *strictjson.Node) []byte { return appendNode(nil, n) }
+func Canonical(n *strictjson.Node) []byte {
+	inOrder := sorted(*n)
+	return strictjson.Append(nil, &inOrder)
+}
 
-func appendNode(b []byte, n *strictjson.Node) []byte {
-	switch n.Kind {
-	case strictjson.Bool:
-		if n.Bool {
-			return append(b, "true"...)
-		}
-		return append(b, "false"...)
-	case strictjson.Number:
-		return append(b, n.Text...)
-	case strictjson.String:
-		return jsontext.AppendString(b, n.Text)
-	case strictjson.Array:
-		b = append(b, '[')
-		for i := range n.Elems {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendNode(b, &n.Elems[i])
-		}
-		return append(b, ']')
-	case strictjson.Object:
-		sorted := make([]*strictjson.Member, len(n.Members))
-		for i := range n.Members {
-			sorted[i] = &n.Members[i]
-		}
-		slices.SortFunc(sorted, func(x, y *strictjson.Member) int { return cmp.Compare(x.Name, y.Name) })
-		b = append(b, '{')
-		for i, m := range sorted {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(jsontext.AppendString(b, m.Name), ':')
-			b = appendNode(b, &m.Value)
-		}
-		return append(b, '}')
+// sorted is a copy of n whose members stand in bytewise order.
+func sorted(n strictjson.Node) strictjson.Node {
+	n.Elems, n.Members = slices.Clone(n.Elems), slices.Clone(n.Members)
+	for i := range n.Elems {
+		n.Elems[i] = sorted(n.Elems[i])
 	}
-	return append(b, "null"...)
+	for i := range n.Members {
+		n.Members[i].Value = sorted(n.Members[i].Value)
+	}
+	slices.SortFunc(n.Members, func(x, y strictjson.Member) int { return cmp.Compare(x.Name, y.Name) })
+	return n
 }

@@ -46,7 +46,7 @@ func (f File) Rekey(ctx context.Context, now time.Time) (r Rekeyed, err error) {
 	}
 	defer clear(key)
 	defer func() { err = errors.Join(err, v.Close()) }()
-	if err := durable.Sweep(f.keyPath()+PendingSuffix, nil); err != nil {
+	if err := durable.Sweep(f.keyPath()+pendingSuffix, nil); err != nil {
 		return r, fmt.Errorf("removing what an earlier rekey left: %w", err)
 	}
 	if f.Pending() != "" {
@@ -61,7 +61,7 @@ func (f File) Rekey(ctx context.Context, now time.Time) (r Rekeyed, err error) {
 	}
 	defer clear(next)
 	if r.Contents, err = f.replacement(ctx, v, next); err != nil {
-		return r, errors.Join(err, os.Remove(f.keyPath()+PendingSuffix))
+		return r, errors.Join(err, os.Remove(f.keyPath()+pendingSuffix))
 	}
 	if r.OldKey, err = f.keepKey(now); err != nil {
 		return r, fmt.Errorf("keeping the old key: %w", err)
@@ -82,7 +82,7 @@ func (f File) resume(opened []byte, now time.Time) (finished bool, err error) {
 		}
 	}
 	// It opens nothing that is known here: the vault is that of the old key still.
-	return false, durable.Rename(f.keyPath()+PendingSuffix, aside(f.keyPath(), now, unusedSuffix))
+	return false, durable.Rename(f.keyPath()+pendingSuffix, aside(f.keyPath(), now, unusedSuffix))
 }
 
 func (f File) newKey() ([]byte, error) {
@@ -91,7 +91,7 @@ func (f File) newKey() ([]byte, error) {
 		return nil, err
 	}
 	defer clear(text)
-	if err := durable.Create(f.keyPath()+PendingSuffix, text); err != nil {
+	if err := durable.Create(f.keyPath()+pendingSuffix, text); err != nil {
 		return nil, err
 	}
 	// What the file says, and not what was to be written, must open the vault.
@@ -100,7 +100,7 @@ func (f File) newKey() ([]byte, error) {
 
 // promote gives the pending key the name of the key.
 func (f File) promote() error {
-	if err := durable.Rename(f.keyPath()+PendingSuffix, f.keyPath()); err != nil {
+	if err := durable.Rename(f.keyPath()+pendingSuffix, f.keyPath()); err != nil {
 		return fmt.Errorf("naming the new key: %w", err)
 	}
 	return nil

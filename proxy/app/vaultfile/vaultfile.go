@@ -4,7 +4,7 @@
 // Laws. What is there is never written over: a file or key that is replaced keeps a name of its own. A copy is opened and
 // read to its end before it takes the place of anything. Whatever ends the process, the vault's path leads to a whole
 // vault, and one of two keys opens it: the one that the configuration names or, while a rekey has still to be finished,
-// the one beside it (PendingSuffix).
+// the one beside it (pendingSuffix).
 package vaultfile
 
 import (
@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// PendingSuffix marks the new master key of a rekey that is not finished.
-	PendingSuffix = ".new"
+	// pendingSuffix marks the new master key of a rekey that is not finished.
+	pendingSuffix = ".new"
 	// copySuffix marks a vault that is being made to replace another. A dot stands before its name.
 	copySuffix = ".copy"
 	// oldSuffix marks what was replaced; a time stands before it.
@@ -126,7 +126,7 @@ func (f File) open(c embedded.Config) (*embedded.Vault, []byte, error) {
 		c.Key = pending
 		if v, perr := embedded.Open(c); perr == nil {
 			if c.Logger != nil {
-				c.Logger.Warn("a rekey of the vault was not finished, it opens with the new key; run: keyhole vault rekey", "path", f.Path, "key", f.keyPath()+PendingSuffix)
+				c.Logger.Warn("a rekey of the vault was not finished, it opens with the new key; run: keyhole vault rekey", "path", f.Path, "key", f.keyPath()+pendingSuffix)
 			}
 			return v, pending, nil
 		}
@@ -180,7 +180,7 @@ func (f File) pendingKey() ([]byte, error) {
 	if f.keyPath() == "" {
 		return nil, fs.ErrNotExist
 	}
-	return f.resolve(config.Ref{Scheme: "file", Name: f.keyPath() + PendingSuffix, Private: true})
+	return f.resolve(config.Ref{Scheme: "file", Name: f.keyPath() + pendingSuffix, Private: true})
 }
 
 func (f File) resolve(r config.Ref) ([]byte, error) {
@@ -217,7 +217,7 @@ func (f File) Pending() string {
 	if f.keyPath() == "" {
 		return ""
 	}
-	pending := f.keyPath() + PendingSuffix
+	pending := f.keyPath() + pendingSuffix
 	if _, err := os.Lstat(pending); err != nil {
 		return ""
 	}

@@ -58,14 +58,14 @@ func (e *Examiner) Good(format string, args ...any) {
 	e.out.Good = append(e.out.Good, fmt.Sprintf(format, args...))
 }
 
-// Doubt notes what may be wrong.
-func (e *Examiner) Doubt(what, where, fix string) {
+// doubt notes what may be wrong.
+func (e *Examiner) doubt(what, where, fix string) {
 	e.out.Troubles = append(e.out.Troubles, secret.Trouble{What: what, Where: where, Fix: fix, Minor: true})
 }
 
 // Nothing notes that a place is empty: more likely it is not the one that is meant.
 func (e *Examiner) Nothing(place string) {
-	e.Doubt(fmt.Sprintf("AWS lists nothing below %q in %s", place, e.client.region), "region", "correct region, or the mount's at, unless there is nothing yet")
+	e.doubt(fmt.Sprintf("AWS lists nothing below %q in %s", place, e.client.region), "region", "correct region, or the mount's at, unless there is nothing yet")
 }
 
 // Wrong notes what is not as it must be.
@@ -80,7 +80,7 @@ func (e *Examiner) Refused(action, resource, fix string) {
 
 // DoubtRefused is Refused where reads work all the same, or may.
 func (e *Examiner) DoubtRefused(action, resource, fix string) {
-	e.Doubt(e.refusal(action, resource), e.client.roleKey(), fix)
+	e.doubt(e.refusal(action, resource), e.client.roleKey(), fix)
 }
 
 func (e *Examiner) refusal(action, resource string) string {

@@ -24,8 +24,9 @@ var layout = map[string][]string{
 	"proxy/policy": {"proxy/secret"},
 	"proxy/api":    {"proxy/secret"},
 
-	"internal/*":       nil,
-	"proxy/internal/*": vocabulary,
+	"internal/*":          nil,
+	"internal/strictjson": {"internal/jsontext"},
+	"proxy/internal/*":    vocabulary,
 
 	"proxy/internal/answerbody": {"proxy/secret"},
 	"proxy/internal/wire":       {"proxy/secret", "proxy/internal/answerbody"},

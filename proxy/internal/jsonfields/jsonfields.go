@@ -17,7 +17,7 @@ func Of(object *strictjson.Node) []secret.Field {
 		if m.Value.Kind == strictjson.String {
 			b, m.Value.Text = m.Value.Text, nil
 		} else {
-			b = appendCompact(make([]byte, 0, compactLen(&m.Value)), &m.Value)
+			b = strictjson.Append(make([]byte, 0, compactLen(&m.Value)), &m.Value)
 		}
 		fields[i] = secret.Field{Name: m.Name, Value: secret.NewValue(b)}
 	}

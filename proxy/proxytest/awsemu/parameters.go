@@ -41,13 +41,6 @@ func (s *Server) PutParameter(region, name, kind, value string) int {
 	return len(p.versions)
 }
 
-// DeleteParameter deletes a parameter with its versions: their numbers begin anew.
-func (s *Server) DeleteParameter(region, name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.parameters, place{region, name})
-}
-
 // LabelParameter gives a version a label.
 func (s *Server) LabelParameter(region, name string, version int, label string) {
 	s.mu.Lock()

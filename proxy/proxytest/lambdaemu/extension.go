@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 )
 
 // Extension is a process beside the runtime.
@@ -21,7 +23,7 @@ type Extension struct {
 	name       string
 	id         string
 	cmd        *exec.Cmd
-	stdout     buffer
+	stdout     proxytest.Buffer
 	registered chan struct{} // closed by the first call of register
 	exited     chan struct{}
 	queue      chan []byte
@@ -98,9 +100,7 @@ func (e *Environment) Extensions() []*Extension { return e.beside }
 
 // Stdout is what the extension wrote to its standard output. What it wrote to its standard error is in Environment.Log.
 func (x *Extension) Stdout() string {
-	x.stdout.mu.Lock()
-	defer x.stdout.mu.Unlock()
-	return x.stdout.b.String()
+	return x.stdout.String()
 }
 
 // ExitCode is that of an extension that has ended, -1 where it was killed.

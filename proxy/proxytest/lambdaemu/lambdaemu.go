@@ -5,7 +5,6 @@
 package lambdaemu
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 )
 
 const (
@@ -64,8 +65,8 @@ type Environment struct {
 	config Config
 	cmd    *exec.Cmd
 	server *http.Server
-	stdout buffer
-	log    buffer // standard output and error
+	stdout proxytest.Buffer
+	log    proxytest.Buffer // standard output and error
 	beside []*Extension
 	queue  chan *invocation
 	ready  chan struct{} // closed by the first call of next
@@ -94,25 +95,6 @@ type invocation struct {
 	done     chan struct{}
 	answer   []byte
 	err      error
-}
-
-// buffer is a bytes.Buffer for two goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write appends p.
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) text() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // Start begins the initialisation. The environment must be ended by Shutdown or Kill.
@@ -340,11 +322,11 @@ func (e *Environment) Shutdown() int {
 
 // Log is what the process wrote to its standard output and error.
 func (e *Environment) Log() string {
-	return e.log.text()
+	return e.log.String()
 }
 
 // Stdout is what the process wrote to its standard output alone: all of it once the process has ended.
-func (e *Environment) Stdout() string { return e.stdout.text() }
+func (e *Environment) Stdout() string { return e.stdout.String() }
 
 // Refused is the calls that the APIs did not take: a function makes none.
 func (e *Environment) Refused() []string {
