@@ -39,6 +39,7 @@ func NewFaultProxy(t testing.TB, target string) *FaultProxy {
 	p := &FaultProxy{target: target, changed: make(chan struct{}), conns: map[net.Conn]bool{}}
 	p.listen(t, "127.0.0.1:0")
 	p.Address = p.listener.Addr().String()
+	hold(t, p.listener.Addr().(*net.TCPAddr))
 	t.Cleanup(func() {
 		p.Set(t, Fault{Down: true})
 		p.wg.Wait()
@@ -84,7 +85,7 @@ func (p *FaultProxy) Requests() int {
 
 func (p *FaultProxy) listen(t testing.TB, address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", address)
+	l, err := (&net.ListenConfig{Control: shared}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

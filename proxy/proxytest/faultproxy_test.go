@@ -1,0 +1,35 @@
+package proxytest_test
+
+import (
+	"net"
+	"testing"
+
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
+)
+
+// While a server is down nobody answers in its place, and nobody is given its port.
+func TestPortOfAServerThatIsDown(t *testing.T) {
+	target, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = target.Close() }()
+	p := proxytest.NewFaultProxy(t, target.Addr().String())
+	for range 3 {
+		p.Set(t, proxytest.Fault{Down: true})
+		if c, err := net.Dial("tcp", p.Address); err == nil {
+			_ = c.Close()
+			t.Error("somebody answers")
+		}
+		if other, err := net.Listen("tcp", p.Address); err == nil {
+			_ = other.Close()
+			t.Error("another program is given the port")
+		}
+		p.Set(t, proxytest.Fault{})
+		c, err := net.Dial("tcp", p.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
+}
