@@ -33,6 +33,12 @@ type FaultProxy struct {
 	requests int
 }
 
+// Nobody is an address, HOST:PORT, where nobody listens until t ends, whatever else runs on the machine.
+func Nobody(t testing.TB) string {
+	t.Helper()
+	return hold(t, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+}
+
 // NewFaultProxy runs a proxy before the server at target, HOST:PORT, until t ends.
 func NewFaultProxy(t testing.TB, target string) *FaultProxy {
 	t.Helper()

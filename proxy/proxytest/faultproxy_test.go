@@ -7,6 +7,18 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 )
 
+func TestNobody(t *testing.T) {
+	at := proxytest.Nobody(t)
+	if c, err := net.Dial("tcp", at); err == nil {
+		_ = c.Close()
+		t.Errorf("somebody answers at %s", at)
+	}
+	if l, err := net.Listen("tcp", at); err == nil {
+		_ = l.Close()
+		t.Errorf("%s is given to another program", at)
+	}
+}
+
 // While a server is down nobody answers in its place, and nobody is given its port.
 func TestPortOfAServerThatIsDown(t *testing.T) {
 	target, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,4 +10,11 @@ import (
 
 func shared(string, string, syscall.RawConn) error { return nil }
 
-func hold(testing.TB, *net.TCPAddr) {}
+func hold(t testing.TB, at *net.TCPAddr) string {
+	l, err := net.ListenTCP("tcp", at)
+	if err != nil {
+		return at.String() // that of a listener
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/answerbody"
 	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -84,8 +85,6 @@ func TestSend(t *testing.T) {
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of who does not trust it
 	secure.StartTLS()
 	t.Cleanup(func() { server.Close(); secure.Close() })
-	gone := httptest.NewServer(handler)
-	gone.Close()
 	w := open(t, wire.Config{})
 
 	a, err := send(t.Context(), t, w, server.URL, 10)
@@ -109,7 +108,7 @@ func TestSend(t *testing.T) {
 		words string
 	}{
 		"too long":          {t.Context(), w, server.URL + "/?" + canary, answerbody.ErrTooLong, "more than 9 bytes"},
-		"nobody listens":    {t.Context(), w, gone.URL, secret.ErrUnavailable, "cannot connect"},
+		"nobody listens":    {t.Context(), w, "http://" + proxytest.Nobody(t), secret.ErrUnavailable, "cannot connect"},
 		"not trusted":       {t.Context(), w, secure.URL, secret.ErrUnavailable, "not trusted"},
 		"no TLS":            {t.Context(), w, strings.Replace(server.URL, "http:", "https:", 1), secret.ErrUnavailable, "does not speak TLS"},
 		"a caller who left": {canceled, w, server.URL, context.Canceled, ""},
