@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,7 +171,10 @@ func TestWhatIsShownAndTrusted(t *testing.T) {
 // A connection that has been idle for long by the wall clock is not used again, whatever the monotonic one says.
 func TestIdleWhileFrozen(t *testing.T) {
 	var opened atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	// A connection is kept only where the client knows, shortly after the answer, that all of the request has been sent.
+	sent := make(chan struct{}, 1)
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent <- struct{}{} }})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-sent }))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			opened.Add(1)
@@ -185,7 +189,7 @@ func TestIdleWhileFrozen(t *testing.T) {
 		want int32
 	}{{0, 1}, {0, 1}, {59 * time.Second, 1}, {59 * time.Second, 1}, {time.Minute, 2}, {time.Second, 2}, {-time.Hour, 3}, {48 * time.Hour, 4}} {
 		now = now.Add(step.pass)
-		if _, err := send(t.Context(), t, w, s.URL, 10); err != nil {
+		if _, err := send(ctx, t, w, s.URL, 10); err != nil {
 			t.Fatal(err)
 		}
 		if got := opened.Load(); got != step.want {
