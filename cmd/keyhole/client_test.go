@@ -42,8 +42,7 @@ func TestExitCodesOfAnswers(t *testing.T) {
 			t.Errorf("%d: got %q and %q", code, stdout, stderr)
 		}
 	}
-	s.Close()
-	keyhole(t, 5, "", "get", "a/B", "--url", s.URL, "--token", "t")
+	keyhole(t, 5, "", "get", "a/B", "--url", "http://"+proxytest.Nobody(t), "--token", "t")
 }
 
 // A token is for the server that was named, not for whom that server names.

@@ -328,7 +328,7 @@ func TestALoginThatHangsHoldsUpNoOther(t *testing.T) {
 	if _, err := u.Read(ctx, "web/A", secret.Current); !errors.Is(err, context.Canceled) {
 		t.Errorf("who left: got %v", err)
 	}
-	patient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	patient, cancel := context.WithTimeout(t.Context(), proxytest.Patience)
 	defer cancel()
 	s, err := u.Read(patient, "web/A", secret.Current)
 	if err != nil || string(s.Value.Reveal()) != text {

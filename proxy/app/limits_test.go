@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
@@ -48,7 +49,9 @@ func TestPlacesInFlight(t *testing.T) {
 
 // The limits hold over HTTP as they are documented: 429, Retry-After in whole seconds, and the same in milliseconds.
 func TestRateLimitedAnswer(t *testing.T) {
-	s, token := seeded(t, proxytest.Options{Document: proxytest.Document + "limits: {requests_per_second: 2}\n"})
+	s, token := seeded(t, proxytest.Options{
+		Document: proxytest.Document + "limits: {requests_per_second: 2}\n", Mono: func() time.Duration { return time.Hour },
+	})
 	if code, _ := do(t, s, token, http.MethodGet, known, ""); code != 200 {
 		t.Fatalf("the second request: got %d", code)
 	}
@@ -137,26 +140,28 @@ func TestSlowClientsTakeNoPlaces(t *testing.T) {
 
 // The limits of an upstream bound what is asked of it, of the embedded vault too.
 func TestUpstreamsAreLimited(t *testing.T) {
-	doc := strings.Replace(proxytest.Document, `key: "file:keys/master.key"`, `key: "file:keys/master.key", limits: {rate: 1}`, 1)
-	s := proxytest.NewServer(t, proxytest.Options{Document: doc, Mono: func() time.Duration { return time.Hour }})
-	token := proxytest.Issuer(s.Config)(t, map[string]string{"scope": "list:web/production/**"})
-	for i, want := range []int{200, 502} {
-		ctx, cancel := context.WithCancel(t.Context())
-		if i > 0 { // there is less time than it takes until the vault may be asked again
-			ctx, cancel = context.WithTimeout(ctx, 900*time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		doc := strings.Replace(proxytest.Document, `key: "file:keys/master.key"`, `key: "file:keys/master.key", limits: {rate: 1}`, 1)
+		s := proxytest.NewServer(t, proxytest.Options{Document: doc, Mono: func() time.Duration { return time.Hour }})
+		token := proxytest.Issuer(s.Config)(t, map[string]string{"scope": "list:web/production/**"})
+		for i, want := range []int{200, 502} {
+			ctx, cancel := context.WithCancel(t.Context())
+			if i > 0 { // there is less time than it takes until the vault may be asked again
+				ctx, cancel = context.WithTimeout(ctx, 900*time.Millisecond)
+			}
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://in-process.invalid/v1/secrets?prefix=web/production", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			resp, err := s.App.InProcess().RoundTrip(req)
+			cancel()
+			if err != nil || resp.StatusCode != want {
+				t.Errorf("list %d: got %v, %v, want %d", i+1, resp, err, want)
+			}
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://in-process.invalid/v1/secrets?prefix=web/production", nil)
-		if err != nil {
-			t.Fatal(err)
+		if got := s.App.Proxy.Stats().Upstreams["local"]; got.Limited != 1 || got.Attempts != 1 {
+			t.Errorf("%+v, want one request and one that found no room", got)
 		}
-		req.Header.Set("Authorization", "Bearer "+token)
-		resp, err := s.App.InProcess().RoundTrip(req)
-		cancel()
-		if err != nil || resp.StatusCode != want {
-			t.Errorf("list %d: got %v, %v, want %d", i+1, resp, err, want)
-		}
-	}
-	if got := s.App.Proxy.Stats().Upstreams["local"]; got.Limited != 1 || got.Attempts != 1 {
-		t.Errorf("%+v, want one request and one that found no room", got)
-	}
+	})
 }

@@ -137,7 +137,7 @@ func TestReloadUnderLoad(t *testing.T) {
 
 func TestReloadTakesWhatItMay(t *testing.T) {
 	level := new(slog.LevelVar)
-	s, token := seeded(t, proxytest.Options{Level: level})
+	s, token := seeded(t, proxytest.Options{Level: level, Mono: func() time.Duration { return time.Hour }})
 	if err := reload(t, s, document("left", "limits: {per_principal: 1}", "log: {level: error}")); err != nil {
 		t.Fatal(err)
 	}

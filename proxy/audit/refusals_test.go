@@ -133,28 +133,30 @@ func TestRefusalsOfALongFlood(t *testing.T) {
 }
 
 func TestRefusalsAreCountedAtClose(t *testing.T) {
-	var m audittest.Memory
-	l := newLog(t, &m)
-	for range 60 {
-		refuse(t, l, "192.0.2.1", "scope_denied")
-	}
-	killed := m.Crash()
-	closeLog(t, l)
-	got := tallyOf(t, &m)
-	if got.total != 60 || got.begun != got.ended {
-		t.Errorf("got %+v, want all 60 told of", got)
-	}
-	// The process that is killed first leaves the beginning: nothing is dropped silently.
-	r := verify(t, killed.Sources())
-	if len(r.OpenCounts) != 1 || r.OpenCounts[0].Line != 52 {
-		t.Errorf("after a kill: open counts %+v, want one, on line 52", r.OpenCounts)
-	}
-	if r := verify(t, m.Sources()); len(r.OpenCounts) != 0 || !r.Sealed {
-		t.Errorf("after Close: %+v, want nothing open and a seal", r)
-	}
-	if _, err := l.Refuse(context.Background(), refusal("192.0.2.1", "scope_denied")); !errors.Is(err, audit.ErrUnavailable) {
-		t.Errorf("Refuse after Close = %v, want ErrUnavailable", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var m audittest.Memory
+		l := newLog(t, &m)
+		for range 60 {
+			refuse(t, l, "192.0.2.1", "scope_denied")
+		}
+		killed := m.Crash()
+		closeLog(t, l)
+		got := tallyOf(t, &m)
+		if got.total != 60 || got.begun != got.ended {
+			t.Errorf("got %+v, want all 60 told of", got)
+		}
+		// The process that is killed first leaves the beginning: nothing is dropped silently.
+		r := verify(t, killed.Sources())
+		if len(r.OpenCounts) != 1 || r.OpenCounts[0].Line != 52 {
+			t.Errorf("after a kill: open counts %+v, want one, on line 52", r.OpenCounts)
+		}
+		if r := verify(t, m.Sources()); len(r.OpenCounts) != 0 || !r.Sealed {
+			t.Errorf("after Close: %+v, want nothing open and a seal", r)
+		}
+		if _, err := l.Refuse(context.Background(), refusal("192.0.2.1", "scope_denied")); !errors.Is(err, audit.ErrUnavailable) {
+			t.Errorf("Refuse after Close = %v, want ErrUnavailable", err)
+		}
+	})
 }
 
 func TestRefusalSources(t *testing.T) {

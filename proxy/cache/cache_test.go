@@ -104,6 +104,7 @@ func TestFailedRefreshKeepsTheEntryUntilHard(t *testing.T) {
 		if _, err := c.Get(t.Context(), k, ttl, u.load); !errors.Is(err, errUpstream) {
 			t.Errorf("past hard with a failing upstream: error %v, want %v", err, errUpstream)
 		}
+		synctest.Wait() // the sweep comes at that moment, too
 		if got := u.leaked(); got != 0 {
 			t.Errorf("%d values left in memory past their hard TTL", got)
 		}

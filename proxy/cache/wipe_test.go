@@ -31,6 +31,7 @@ func TestLeavingWipes(t *testing.T) {
 		"expiry seen by a Get": func(t *testing.T, c *cache.Cache, k cache.Key, u *upstream) {
 			time.Sleep(ttl.Hard)
 			get(t, c, k, u)
+			synctest.Wait() // the sweep comes at that moment, too
 		},
 		"invalidation": func(t *testing.T, c *cache.Cache, k cache.Key, _ *upstream) {
 			if got := c.Invalidate(secret.Exactly(k.Path)); got != 1 {

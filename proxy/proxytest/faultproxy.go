@@ -35,11 +35,17 @@ type FaultProxy struct {
 	requests int
 }
 
+// Nobody is an address, HOST:PORT, where nobody listens until t ends, whatever else runs on the machine.
+func Nobody(t testing.TB) string {
+	t.Helper()
+	return "127.0.0.1:" + porttest.Reserve(t)
+}
+
 // NewFaultProxy runs a proxy before the server at target, HOST:PORT, until t ends.
 func NewFaultProxy(t testing.TB, target string) *FaultProxy {
 	t.Helper()
 	p := &FaultProxy{target: target, changed: make(chan struct{}), conns: map[net.Conn]bool{}}
-	p.Address = "127.0.0.1:" + porttest.Reserve(t) // which is ours while nobody listens, too
+	p.Address = Nobody(t) // it is ours while we do not listen, too
 	p.listen(t)
 	t.Cleanup(func() {
 		p.Set(t, Fault{Down: true})

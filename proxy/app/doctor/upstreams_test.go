@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/doctor"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/upstream/vault/baotest"
 )
 
@@ -195,20 +195,13 @@ func TestNamespaceOfAnUpstream(t *testing.T) {
 
 // What stands where a vault should.
 func TestNoVaultThere(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
 	health := `{"initialized":true,"sealed":false,"standby":false}`
 	for name, tt := range map[string]struct {
 		answer  func(http.ResponseWriter)
 		address string
 		want    string
 	}{
-		"nobody":          {nil, "http://" + closed.Addr().String(), "cannot connect"},
+		"nobody":          {nil, "http://" + proxytest.Nobody(t), "cannot connect"},
 		"TLS":             {func(http.ResponseWriter) {}, "https", "does not speak TLS"},
 		"a gateway":       {func(w http.ResponseWriter) { fmt.Fprint(w, "<html>canary") }, "", "no Vault and no OpenBao"},
 		"another API":     {func(w http.ResponseWriter) { fmt.Fprint(w, `{"ok":true}`) }, "", "no Vault and no OpenBao"},

@@ -44,11 +44,15 @@ type Sink struct {
 	client *awsjson.Client
 	what   string // for errors
 	most   int    // bytes of one part
+	times  times
 	chance func() float64
 	put    func(ctx context.Context, part []byte) error
 
 	question question
 }
+
+// times are how long a batch, and one attempt of it, may take.
+type times struct{ patience, attempt time.Duration }
 
 func open(c Config, service awsjson.Service, what string) (*Sink, error) {
 	if c.Name == "" {
@@ -59,7 +63,7 @@ func open(c Config, service awsjson.Service, what string) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %s %s: %w", what, c.Name, err)
 	}
-	return &Sink{client: client, what: what + " " + c.Name, chance: rand.Float64}, nil
+	return &Sink{client: client, what: what + " " + c.Name, times: times{patience, attemptTimeout}, chance: rand.Float64}, nil
 }
 
 // Open asks nothing of the network.
@@ -67,7 +71,7 @@ func (s *Sink) Open() (audit.Tail, error) { return audit.Tail{Shared: true}, nil
 
 // Write returns nil once the service has acknowledged all of batch, within 4 seconds.
 func (s *Sink) Write(batch []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), s.times.patience)
 	defer cancel()
 	for len(batch) > 0 {
 		n, err := cut(batch, s.most)
@@ -108,7 +112,7 @@ func cut(batch []byte, most int) (int, error) {
 func (s *Sink) insist(ctx context.Context, part []byte) error {
 	var said error
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		attempt, cancel := context.WithTimeout(ctx, s.times.attempt)
 		err := s.put(attempt, part)
 		cancel()
 		if err == nil || !passes(err) {

@@ -39,23 +39,30 @@ func config(url string) awssink.Config {
 
 // service is a service that a sink writes to.
 type service struct {
-	sink    func(t *testing.T) audit.Sink
+	sink    func(t *testing.T) *awssink.Sink
 	sources func(t *testing.T) []audit.Source
 	// stand has f stand in the way of each call; nil takes it away. f returns whether it has answered, and answer carries
 	// the call out.
 	stand func(f func(w http.ResponseWriter, answer func(http.ResponseWriter)) bool)
 }
 
+// patient is a sink that a slow machine does not end attempts of.
+func patient(t *testing.T, open func(awssink.Config) (*awssink.Sink, error), url string) *awssink.Sink {
+	t.Helper()
+	s, err := open(config(url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	awssink.SetTimes(s, time.Minute, time.Minute)
+	return s
+}
+
 func firehose(t *testing.T) service {
 	emu, url := awsemu.Start(t)
 	emu.PutStream(awsemu.Region, name)
 	return service{
-		sink: func(t *testing.T) audit.Sink {
-			s, err := awssink.NewFirehose(config(url))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
+		sink: func(t *testing.T) *awssink.Sink {
+			return patient(t, awssink.NewFirehose, url)
 		},
 		sources: func(*testing.T) []audit.Source { return delivered(emu) },
 		stand: func(f func(http.ResponseWriter, func(http.ResponseWriter)) bool) {
@@ -98,12 +105,8 @@ func dynamoDB(t *testing.T) service {
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return service{
-		sink: func(t *testing.T) audit.Sink {
-			s, err := awssink.NewDynamoDB(config(srv.URL))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
+		sink: func(t *testing.T) *awssink.Sink {
+			return patient(t, awssink.NewDynamoDB, srv.URL)
 		},
 		sources: table.sources,
 		stand:   mux.stand,
@@ -150,7 +153,7 @@ func TestConforms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			audittest.Run(t, func(t *testing.T) audittest.Harness {
 				s := start(t)
-				return audittest.Harness{Sink: s.sink, Sources: s.sources, Shared: true}
+				return audittest.Harness{Sink: func(t *testing.T) audit.Sink { return s.sink(t) }, Sources: s.sources, Shared: true}
 			})
 		})
 	}
@@ -158,7 +161,7 @@ func TestConforms(t *testing.T) {
 
 func newLog(t *testing.T, s audit.Sink) *audit.Log {
 	t.Helper()
-	l, err := audit.New(audit.Config{Sink: s, Key: audittest.Key()})
+	l, err := audit.New(audit.Config{Sink: s, Key: audittest.Key(), CheckpointInterval: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,6 +276,7 @@ func TestRefusals(t *testing.T) {
 func TestFirehoseWithoutRecordID(t *testing.T) {
 	s := firehose(t)
 	sink := s.sink(t)
+	awssink.SetTimes(sink, awssink.Patience, awssink.Attempt)
 	gone := make(chan struct{})
 	var answers atomic.Int32
 	s.stand(func(w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
@@ -295,7 +299,9 @@ func TestFirehoseWithoutRecordID(t *testing.T) {
 // that is abandoned, and no number stands for two records.
 func TestSilence(t *testing.T) {
 	each(t, func(t *testing.T, s service) {
-		l := newLog(t, s.sink(t))
+		sink := s.sink(t)
+		awssink.SetTimes(sink, awssink.Patience, awssink.Attempt)
+		l := newLog(t, sink)
 		if err := appended(l); err != nil {
 			t.Fatal(err)
 		}
@@ -328,7 +334,9 @@ func TestSilence(t *testing.T) {
 // One attempt that nobody answers does not take the time of the others.
 func TestSilentAttempt(t *testing.T) {
 	each(t, func(t *testing.T, s service) {
-		l := newLog(t, s.sink(t))
+		sink := s.sink(t)
+		awssink.SetTimes(sink, time.Minute, awssink.Attempt)
+		l := newLog(t, sink)
 		if err := appended(l); err != nil {
 			t.Fatal(err)
 		}
@@ -358,7 +366,7 @@ func TestSilentAttempt(t *testing.T) {
 func TestParts(t *testing.T) {
 	each(t, func(t *testing.T, s service) {
 		sink := s.sink(t)
-		awssink.SetMost(sink.(*awssink.Sink), 64<<10)
+		awssink.SetMost(sink, 64<<10)
 		l := newLog(t, sink)
 		if err := appended(l); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/internal/answerbody"
 	"github.com/keyhole-edge/keyhole/proxy/internal/wire"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
 
@@ -91,8 +93,6 @@ func TestSend(t *testing.T) {
 	mutual.StartTLS()
 	t.Cleanup(mutual.Close)
 	unknown := open(t, wire.Config{CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: mutual.Certificate().Raw})})
-	gone := httptest.NewServer(handler)
-	gone.Close()
 	w := open(t, wire.Config{})
 
 	a, err := send(t.Context(), t, w, server.URL, 10)
@@ -116,7 +116,7 @@ func TestSend(t *testing.T) {
 		words string
 	}{
 		"too long":          {t.Context(), w, server.URL + "/?" + canary, answerbody.ErrTooLong, "more than 9 bytes"},
-		"nobody listens":    {t.Context(), w, gone.URL, secret.ErrUnavailable, "cannot connect"},
+		"nobody listens":    {t.Context(), w, "http://" + proxytest.Nobody(t), secret.ErrUnavailable, "cannot connect"},
 		"not trusted":       {t.Context(), w, secure.URL, secret.ErrUnavailable, "not trusted"},
 		"no TLS":            {t.Context(), w, strings.Replace(server.URL, "http:", "https:", 1), secret.ErrUnavailable, "does not speak TLS"},
 		"nothing to show":   {t.Context(), unknown, mutual.URL, secret.ErrUnavailable, "refuses the TLS handshake"},
@@ -179,7 +179,10 @@ func TestWhatIsShownAndTrusted(t *testing.T) {
 // A connection that has been idle for long by the wall clock is not used again, whatever the monotonic one says.
 func TestIdleWhileFrozen(t *testing.T) {
 	var opened atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	// A connection is kept only where the client knows, shortly after the answer, that all of the request has been sent.
+	sent := make(chan struct{}, 1)
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent <- struct{}{} }})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-sent }))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			opened.Add(1)
@@ -194,7 +197,7 @@ func TestIdleWhileFrozen(t *testing.T) {
 		want int32
 	}{{0, 1}, {0, 1}, {59 * time.Second, 1}, {59 * time.Second, 1}, {time.Minute, 2}, {time.Second, 2}, {-time.Hour, 3}, {48 * time.Hour, 4}} {
 		now = now.Add(step.pass)
-		if _, err := send(t.Context(), t, w, s.URL, 10); err != nil {
+		if _, err := send(ctx, t, w, s.URL, 10); err != nil {
 			t.Fatal(err)
 		}
 		if got := opened.Load(); got != step.want {
