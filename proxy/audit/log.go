@@ -48,9 +48,6 @@ func (c *Config) setDefaults() {
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
-	if c.Instance == "" {
-		c.Instance = NewID(c.Wall())
-	}
 	if c.CheckpointEvery == 0 {
 		c.CheckpointEvery = 1000
 	}
@@ -72,7 +69,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("audit: seed of %d bytes, want that of an Ed25519 key", len(c.Seed))
 	case c.Seed == nil && len(c.Key) != ed25519.PrivateKeySize:
 		return fmt.Errorf("audit: key of %d bytes, want an Ed25519 private key", len(c.Key))
-	case !validName(c.Instance):
+	case c.Instance != "" && !validName(c.Instance):
 		return fmt.Errorf("audit: instance %.80q is longer than %d bytes or has other characters than A-Z a-z 0-9 . _ : / $ [ ] -", c.Instance, maxName)
 	case c.Region != "" && !validName(c.Region):
 		return fmt.Errorf("audit: region %.80q is longer than %d bytes or has other characters than A-Z a-z 0-9 . _ : / $ [ ] -", c.Region, maxName)
@@ -175,6 +172,9 @@ func New(cfg Config) (*Log, error) {
 
 // begin writes the birth. It is called with mu held, and releases it.
 func (l *Log) begin(tail Tail) error {
+	if l.instance == "" {
+		l.instance = l.newID()
+	}
 	b := l.openBatchLocked()
 	l.addBirthLocked(b, tail.Last, false)
 	if tail.Torn > 0 {
