@@ -19,7 +19,8 @@ func engineConfig(c wazero.RuntimeConfig) wazero.RuntimeConfig {
 }
 
 // compiler makes an engine that runs machine code. It fails where the platform has no compiler or the system refuses
-// executable memory; wazero reports both by panicking. Machine code comes from the feed first, where it is installed.
+// executable memory: wazero makes some of its own at once, and reports both by panicking. Machine code comes from the feed
+// first, where it is installed.
 func compiler(ctx context.Context, f *feed) (r wazero.Runtime, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -34,12 +35,7 @@ func compiler(ctx context.Context, f *feed) (r wazero.Runtime, err error) {
 	if f.cache != nil {
 		r = &fedRuntime{r, f.cache}
 	}
-	// A module with one empty function makes it map executable memory now.
-	m, _, err := f.compile(ctx, r, []byte("\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x04\x01\x02\x00\x0b"))
-	if err != nil {
-		return nil, fmt.Errorf("compiler engine: %w", err)
-	}
-	return r, m.Close(ctx)
+	return r, nil
 }
 
 // newEngine prefers the compiler and falls back to the interpreter, which is right but about 50 times slower.

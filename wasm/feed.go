@@ -1,7 +1,6 @@
 package wasm
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -82,8 +81,25 @@ func (f *feed) Get(key [sha256.Size]byte) (content io.ReadCloser, ok bool, err e
 		return nil, false, nil
 	}
 	f.given = name
-	return io.NopCloser(bytes.NewReader(code)), true, nil
+	return &codeReader{code}, true, nil
 }
+
+// codeReader is read by wazero, which closes it. (io.NopCloser would first ask what else a reader can do, which takes longer
+// than the reading.)
+type codeReader struct{ left []byte }
+
+// Read implements io.Reader.
+func (c *codeReader) Read(p []byte) (int, error) {
+	if len(c.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, c.left)
+	c.left = c.left[n:]
+	return n, nil
+}
+
+// Close implements io.Closer.
+func (*codeReader) Close() error { return nil }
 
 // Add takes what was compiled.
 func (f *feed) Add(key [sha256.Size]byte, content io.Reader) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -43,7 +44,7 @@ type instance struct {
 func (g *guest) newInstance() (_ *instance, err error) {
 	ctx := context.Background()
 	// No start functions of the engine's choosing: _initialize runs below, with fuel.
-	mod, err := g.engine.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	mod, err := g.engine.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(noRandom{}))
 	if err != nil {
 		return nil, fmt.Errorf("%w: instantiating: %w", ErrTrap, err)
 	}
@@ -72,6 +73,13 @@ func (g *guest) newInstance() (_ *instance, err error) {
 	in.firstSize = in.memory.Size()
 	return in, nil
 }
+
+// noRandom takes the place of a generator that the engine would seed for each instance and nobody could ask: what a module
+// is told of randomness is in wasi.go.
+type noRandom struct{}
+
+// Read implements io.Reader.
+func (noRandom) Read([]byte) (int, error) { return 0, io.EOF }
 
 func (in *instance) start() error {
 	in.refuel(startFuelFactor * in.guest.fuel)

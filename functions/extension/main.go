@@ -17,13 +17,11 @@ import (
 	"github.com/keyhole-edge/keyhole/functions/internal/defaults"
 	"github.com/keyhole-edge/keyhole/functions/internal/extensionapi"
 	"github.com/keyhole-edge/keyhole/functions/internal/harden"
-	"github.com/keyhole-edge/keyhole/functions/internal/warm"
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 )
 
 func main() {
-	warm.Start()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))

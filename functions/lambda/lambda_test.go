@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/app/config"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
+	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
@@ -282,6 +284,36 @@ func TestInitError(t *testing.T) {
 	var failed *lambdaemu.FunctionError
 	if !errors.As(err, &failed) || failed.Type != "Keyhole.Configuration" || !strings.Contains(failed.Body, "audti") || !json.Valid([]byte(failed.Body)) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// That a signing key is none of the keys takes arithmetic, which goes on while the function asks for its first event.
+func TestForeignSigningKey(t *testing.T) {
+	f := newFunction(t)
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := identity.MarshalSigningKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(f.dir, "keys", "signing.pem"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := f.ready(t, lambdaemu.Config{})
+	for range 2 {
+		var failed *lambdaemu.FunctionError
+		if out, err := e.Invoke(t.Context(), f.get("/v1/secrets/web/DB")); !errors.As(err, &failed) || strings.Contains(failed.Body, "signing") {
+			t.Errorf("got %s, %v", out, err)
+		}
+	}
+	e.Kill()
+	if got := strings.Count(e.Log(), "signing_key: its public half is not in keys"); got != 1 {
+		t.Errorf("the log says it %d times: %s", got, e.Log())
+	}
+	if strings.Contains(e.Stdout(), `"access"`) {
+		t.Errorf("recorded %s", e.Stdout())
 	}
 }
 

@@ -13,13 +13,11 @@ import (
 	"github.com/keyhole-edge/keyhole/functions/internal/harden"
 	"github.com/keyhole-edge/keyhole/functions/internal/lambdahttp"
 	"github.com/keyhole-edge/keyhole/functions/internal/runtimeapi"
-	"github.com/keyhole-edge/keyhole/functions/internal/warm"
 	"github.com/keyhole-edge/keyhole/proxy/app"
 	"github.com/keyhole-edge/keyhole/proxy/app/edge"
 )
 
 func main() {
-	warm.Start()
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	ending := runtimeapi.AwaitEnding()
@@ -47,7 +45,7 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (*app.App
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level, Prefetch: os.Getenv(app.PrefetchVariable), Freezes: true})
+	a, err := app.New(ctx, c, edge.Drivers(), app.Options{Surface: "lambda", Logger: log, Level: level, Prefetch: os.Getenv(app.PrefetchVariable), Freezes: true, ChecksLater: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,6 +53,6 @@ func open(ctx context.Context, log *slog.Logger, level *slog.LevelVar) (*app.App
 		return nil, nil, err
 	}
 	changed := func(ctx context.Context, c lambdahttp.Change) (int, error) { return a.Changed(ctx, app.Change(c)) }
-	h, err := lambdahttp.New(lambdahttp.Config{API: a.Native, Changed: changed, Ready: a.Proxy.Ready, CalledBy: a.CalledBy()})
+	h, err := lambdahttp.New(lambdahttp.Config{API: a.Native, Changed: changed, Ready: a.Proxy.Ready, Settled: a.Settled, CalledBy: a.CalledBy()})
 	return a, h, err
 }

@@ -40,6 +40,10 @@ type Options struct {
 
 	// Prefetch names secrets that Start reads into the cache, as the variable PrefetchVariable does.
 	Prefetch string
+	// ChecksLater says that the caller waits for App.Settled before the first request: New then leaves to it what takes long
+	// and hardly ever fails.
+	ChecksLater bool
+
 	// Freezes says that the process is frozen whenever no request is being answered, so that nothing is left for later.
 	Freezes bool
 }
@@ -61,6 +65,7 @@ type App struct {
 	sources    map[string]secret.Upstream // by name; never changes
 	closers    []func() error
 	closed     chan struct{}
+	settled    func() error
 	prefetch   []secret.Path
 	retiring   sync.WaitGroup // of what a reload has replaced
 
@@ -106,8 +111,13 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 		}
 	}()
 	b := a.builder(c)
+	b.later = o.ChecksLater
+	a.settled = sync.OnceValue(b.checkAll)
 	if err := b.build(ctx); err != nil {
 		return nil, err
+	}
+	if b.later {
+		go a.settled()
 	}
 	return a, nil
 }
@@ -135,6 +145,7 @@ func (a *App) Close() error {
 		return nil
 	}
 	close(a.closed)
+	_ = a.settled()
 	a.retiring.Wait()
 	var errs []error
 	for _, c := range slices.Backward(a.closers) {
@@ -150,6 +161,8 @@ type builder struct {
 	env     Env
 	drivers Drivers
 	options Options
+	later   bool           // Options.ChecksLater, and this is New
+	checks  []func() error // what was left
 
 	cursorKey [32]byte // derived from the audit key, so that cursors outlive a restart
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
@@ -20,11 +19,11 @@ import (
 // audit opens the log on the one sink that is required.
 func (b *builder) audit() (*audit.Log, error) {
 	c := b.env.Config.Audit
-	key, err := b.auditKey(c.Key)
+	seed, err := b.auditSeed(c.Key)
 	if err != nil {
 		return nil, err
 	}
-	derived, err := hkdf.Key(sha256.New, key.Seed(), nil, "keyhole list cursor v1", len(b.cursorKey))
+	derived, err := hkdf.Key(sha256.New, seed, nil, "keyhole list cursor v1", len(b.cursorKey))
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +36,7 @@ func (b *builder) audit() (*audit.Log, error) {
 		return nil, err
 	}
 	log, err := audit.New(audit.Config{
-		Sink: sink, Key: key, ShowKey: c.Key.IsZero(), Region: b.env.Config.Region, Wall: b.env.Wall, Logger: b.env.Logger,
+		Sink: sink, Seed: seed, ShowKey: c.Key.IsZero(), Region: b.env.Config.Region, Wall: b.env.Wall, Logger: b.env.Logger,
 	})
 	if err == nil {
 		b.closing(log.Close)
@@ -45,21 +44,21 @@ func (b *builder) audit() (*audit.Log, error) {
 	return log, err
 }
 
-// auditKey is the configured key, or one for this process where there is none.
-func (b *builder) auditKey(ref config.Ref) (ed25519.PrivateKey, error) {
+// auditSeed is the configured key, or one for this process where there is none.
+func (b *builder) auditSeed(ref config.Ref) ([]byte, error) {
 	if ref.IsZero() {
-		return audit.GenerateKey()
+		return audit.GenerateSeed(), nil
 	}
 	text, err := b.env.Resolve(ref)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(text)
-	key, err := audit.ParseKey(text)
+	seed, err := audit.ParseSeed(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
-	return key, nil
+	return seed, nil
 }
 
 // identified is what says who asks.
@@ -131,8 +130,9 @@ func (b *builder) ownKeys() (*identity.KeySet, error) {
 	return keys, nil
 }
 
-// signer is what signs our tokens, nil where this node only verifies. It makes sure that what this node signs, this node
-// verifies: a signing key that was replaced without its public half would make tokens that nobody takes.
+// signer is what signs our tokens, nil where this node only verifies. It makes sure, later where that is allowed, that what
+// this node signs, this node verifies: a signing key that was replaced without its public half would make tokens that
+// nobody takes.
 func (b *builder) signer(keys *identity.KeySet) (*identity.Signer, error) {
 	c := b.env.Config.Identity
 	if c.SigningKey.IsZero() {
@@ -143,18 +143,21 @@ func (b *builder) signer(keys *identity.KeySet) (*identity.Signer, error) {
 		return nil, err
 	}
 	defer clear(text)
-	key, err := identity.ParseSigningKey(text)
+	seed, err := identity.ParseSigningSeed(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.SigningKey, err)
 	}
-	s, err := identity.NewSigner(key, c.Issuer, c.Audience)
+	defer clear(seed)
+	s, err := identity.SignerOf(seed, c.Issuer, c.Audience)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(keys.At(b.env.Wall()).KeyIDs(), s.KeyID()) {
-		return nil, fmt.Errorf("signing_key: its public half is not in keys (%s), so its tokens would be refused; restore the key or add the public half", c.Keys)
-	}
-	return s, nil
+	return s, b.check(func() error {
+		if !slices.Contains(keys.At(b.env.Wall()).KeyIDs(), s.KeyID()) {
+			return fmt.Errorf("signing_key: its public half is not in keys (%s), so its tokens would be refused; restore the key or add the public half", c.Keys)
+		}
+		return nil
+	})
 }
 
 // policy loads the chain. The caller closes it.

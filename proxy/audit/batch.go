@@ -108,11 +108,23 @@ func (l *Log) addSignedLocked(b *batch, k Kind, c Chain) {
 	c.Region, c.Instance, c.Seq, c.Prev = l.cfg.Region, l.instance, l.head.Seq+1, l.head.Hash
 	start := len(b.buf)
 	b.buf = appendBody(b.buf, &Record{ID: l.newID(), Time: l.cfg.Wall(), Kind: k}, &c)
+	key := l.keyLocked()
 	b.buf = appendKeyID(b.buf, l.keyID)
 	message := appendSigned(nil, c.Instance, c.Seq, signedDigest(b.buf[start:]))
-	b.buf = appendSignature(b.buf, (*[ed25519.SignatureSize]byte)(ed25519.Sign(l.cfg.Key, message)))
+	b.buf = appendSignature(b.buf, (*[ed25519.SignatureSize]byte)(ed25519.Sign(key, message)))
 	l.endLineLocked(b, start, &c)
 	l.unsigned = 0
+}
+
+// keyLocked is the key, whose public half is there from its first use on.
+func (l *Log) keyLocked() ed25519.PrivateKey {
+	if l.keyID == "" {
+		if l.cfg.Key == nil {
+			l.cfg.Key = ed25519.NewKeyFromSeed(l.cfg.Seed)
+		}
+		l.keyID = KeyID(l.cfg.Key.Public().(ed25519.PublicKey))
+	}
+	return l.cfg.Key
 }
 
 // addBirthLocked begins a new place, after the record at from: the last that was acknowledged, or where the place is new
@@ -124,7 +136,7 @@ func (l *Log) addBirthLocked(b *batch, from Position, rotated bool) {
 	}
 	c := Chain{Continues: Place{from.Instance, from.Seq}, Rotated: rotated}
 	if l.cfg.ShowKey {
-		c.PublicKey = Key(l.cfg.Key.Public().(ed25519.PublicKey))
+		c.PublicKey = Key(l.keyLocked().Public().(ed25519.PublicKey))
 	}
 	l.addSignedLocked(b, Birth, c)
 }

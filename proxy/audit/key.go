@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/keyhole-edge/keyhole/proxy/internal/edseed"
 )
 
 // ErrInvalidKey is wrapped by the errors of the key parsers. Nothing of the key is in the error.
@@ -18,6 +20,13 @@ const (
 	privateBlock = "PRIVATE KEY" // PKCS#8, RFC 5958
 	publicBlock  = "PUBLIC KEY"  // SubjectPublicKeyInfo, RFC 5280
 )
+
+// GenerateSeed makes a new audit key, of which it computes nothing.
+func GenerateSeed() []byte {
+	seed := make([]byte, ed25519.SeedSize)
+	_, _ = rand.Read(seed) // never fails
+	return seed
+}
 
 // GenerateKey makes a new audit key.
 func GenerateKey() (ed25519.PrivateKey, error) {
@@ -42,19 +51,28 @@ func MarshalKey(key ed25519.PrivateKey) ([]byte, error) {
 
 // ParseKey reads what MarshalKey wrote.
 func ParseKey(text []byte) (ed25519.PrivateKey, error) {
+	seed, err := ParseSeed(text)
+	if err != nil {
+		return nil, err
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// ParseSeed is ParseKey for who does not need the public half at once.
+func ParseSeed(text []byte) ([]byte, error) {
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != privateBlock {
 		return nil, fmt.Errorf("%w: want a PEM block %q", ErrInvalidKey, privateBlock)
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
+	defer clear(block.Bytes)
+	seed, err := edseed.FromPKCS8(block.Bytes)
+	switch {
+	case errors.Is(err, edseed.ErrAlgorithm):
+		return nil, fmt.Errorf("%w: not Ed25519", ErrInvalidKey)
+	case err != nil:
 		return nil, fmt.Errorf("%w: not PKCS#8", ErrInvalidKey)
 	}
-	key, ok := parsed.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%w: not Ed25519", ErrInvalidKey)
-	}
-	return key, nil
+	return seed, nil
 }
 
 // MarshalPublicKey encodes the key that verifies a log in PEM.

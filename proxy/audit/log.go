@@ -27,7 +27,8 @@ const reopenEvery = time.Second
 // Config configures a Log.
 type Config struct {
 	Sink Sink               // required; Log closes it
-	Key  ed25519.PrivateKey // required: signs checkpoints, and value MACs are derived from it
+	Key  ed25519.PrivateKey // signs checkpoints, and value MACs are derived from it
+	Seed []byte             // of Key and in its place, where New should not wait for the public half
 
 	// Region of the records; may be empty. Instance names this run of this node in them; default a new ULID. Both are
 	// at most 128 of A-Z a-z 0-9 . _ : / $ [ ] -. A name that is used again continues its own sequence, and must be new
@@ -47,9 +48,6 @@ func (c *Config) setDefaults() {
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
-	if c.Instance == "" {
-		c.Instance = NewID(c.Wall())
-	}
 	if c.CheckpointEvery == 0 {
 		c.CheckpointEvery = 1000
 	}
@@ -65,9 +63,13 @@ func (c *Config) check() error {
 	switch {
 	case c.Sink == nil:
 		return errors.New("audit: no sink")
-	case len(c.Key) != ed25519.PrivateKeySize:
+	case c.Key != nil && c.Seed != nil:
+		return errors.New("audit: both a key and a seed")
+	case c.Seed != nil && len(c.Seed) != ed25519.SeedSize:
+		return fmt.Errorf("audit: seed of %d bytes, want that of an Ed25519 key", len(c.Seed))
+	case c.Seed == nil && len(c.Key) != ed25519.PrivateKeySize:
 		return fmt.Errorf("audit: key of %d bytes, want an Ed25519 private key", len(c.Key))
-	case !validName(c.Instance):
+	case c.Instance != "" && !validName(c.Instance):
 		return fmt.Errorf("audit: instance %.80q is longer than %d bytes or has other characters than A-Z a-z 0-9 . _ : / $ [ ] -", c.Instance, maxName)
 	case c.Region != "" && !validName(c.Region):
 		return fmt.Errorf("audit: region %.80q is longer than %d bytes or has other characters than A-Z a-z 0-9 . _ : / $ [ ] -", c.Region, maxName)
@@ -98,8 +100,7 @@ func validName(s string) bool {
 // Log writes records to a sink, chained and signed. It is safe for concurrent use: records that come while a batch is
 // being written go out together in the next one.
 type Log struct {
-	cfg    Config
-	keyID  string
+	cfg    Config // but for Key, which mu guards
 	macKey []byte
 	shared bool // Tail.Shared
 
@@ -107,6 +108,7 @@ type Log struct {
 	turn    chan struct{}  // holds one token, taken by whoever talks to the sink, never while holding mu
 
 	mu       sync.Mutex
+	keyID    string // "" until Key is there
 	instance string
 	head     Position  // of the record encoded last
 	acked    Position  // of the record acknowledged last
@@ -132,14 +134,17 @@ type Log struct {
 }
 
 // New opens the sink and writes the birth record, and a torn record if the sink found an incomplete line. It returns once
-// they are acknowledged, or at once where the sink's answers come from elsewhere (Tail.Shared): records wait for theirs
-// behind the birth. The errors are those of the sink.
+// they are acknowledged, or where the sink's answers come from elsewhere (Tail.Shared) before they are signed: records wait
+// for theirs behind the birth. The errors are those of the sink.
 func New(cfg Config) (*Log, error) {
 	cfg.setDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	mac, err := macKey(cfg.Key)
+	if cfg.Seed == nil {
+		cfg.Seed = cfg.Key.Seed()
+	}
+	mac, err := macKey(cfg.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -148,27 +153,35 @@ func New(cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
 	l := &Log{
-		cfg: cfg, keyID: KeyID(cfg.Key.Public().(ed25519.PublicKey)), macKey: mac, acked: tail.Last, shared: tail.Shared, instance: cfg.Instance,
+		cfg: cfg, macKey: mac, acked: tail.Last, shared: tail.Shared, instance: cfg.Instance,
 		refusals:     refusals{sources: make(map[string]*window), wake: make(chan struct{}, 1)},
 		stopCounting: make(chan struct{}), counted: make(chan struct{}),
 		turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	l.mu.Lock()
-	b := l.openBatchLocked()
-	l.addBirthLocked(b, tail.Last, false)
-	if tail.Torn > 0 {
-		l.addLocked(b, &Record{ID: l.newID(), Time: cfg.Wall(), Kind: Torn}, Chain{TornBytes: tail.Torn})
-	}
-	l.mu.Unlock()
+	l.mu.Lock() // until the birth is there: whoever appends meanwhile waits for it
 	if l.shared {
-		l.leading.Go(func() { _ = l.lead(b) })
-	} else if err := l.lead(b); err != nil {
+		l.leading.Go(func() { _ = l.begin(tail) })
+	} else if err := l.begin(tail); err != nil {
 		_ = cfg.Sink.Close()
 		return nil, err
 	}
 	go l.checkpoints()
 	go l.counting()
 	return l, nil
+}
+
+// begin writes the birth. It is called with mu held, and releases it.
+func (l *Log) begin(tail Tail) error {
+	if l.instance == "" {
+		l.instance = l.newID()
+	}
+	b := l.openBatchLocked()
+	l.addBirthLocked(b, tail.Last, false)
+	if tail.Torn > 0 {
+		l.addLocked(b, &Record{ID: l.newID(), Time: l.cfg.Wall(), Kind: Torn}, Chain{TornBytes: tail.Torn})
+	}
+	l.mu.Unlock()
+	return l.lead(b)
 }
 
 // Append writes one record of kind access, intent or outcome and returns nil only once the sink has

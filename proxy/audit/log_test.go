@@ -50,6 +50,8 @@ func TestNewRefuses(t *testing.T) {
 		"no sink":       func(c *audit.Config) { c.Sink = nil },
 		"no key":        func(c *audit.Config) { c.Key = nil },
 		"short key":     func(c *audit.Config) { c.Key = c.Key[:32] },
+		"short seed":    func(c *audit.Config) { c.Key, c.Seed = nil, c.Key[:31] },
+		"key and seed":  func(c *audit.Config) { c.Seed = c.Key.Seed() },
 		"instance":      func(c *audit.Config) { c.Instance = "a\nb" },
 		"long instance": func(c *audit.Config) { c.Instance = strings.Repeat("a", 129) },
 		"region":        func(c *audit.Config) { c.Region = "a b" },
@@ -66,6 +68,33 @@ func TestNewRefuses(t *testing.T) {
 	failing.Fail(errDisk, 0)
 	if _, err := audit.New(audit.Config{Sink: failing, Key: audittest.Key()}); !errors.Is(err, audit.ErrUnavailable) {
 		t.Errorf("New with a failing sink = %v, want ErrUnavailable", err)
+	}
+}
+
+// A log that is given a seed is that of its key, in every byte that the key has a part in.
+func TestSeed(t *testing.T) {
+	var m audittest.Memory
+	text, err := audit.MarshalKey(audittest.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := audit.ParseSeed(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := audit.New(audit.Config{Sink: &m, Seed: seed, ShowKey: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newLog(t, &audittest.Memory{})
+	if l.ValueMAC([]byte("v")) != other.ValueMAC([]byte("v")) {
+		t.Error("values have other MACs")
+	}
+	closeLog(t, other)
+	closeLog(t, l)
+	res, err := audit.Verify(m.Sources(), audit.VerifyOptions{PublicKey: audittest.PublicKey()})
+	if err != nil || !res.Sealed {
+		t.Errorf("got %+v, %v", res, err)
 	}
 }
 

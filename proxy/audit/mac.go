@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -20,8 +19,8 @@ const (
 	macFields = 2
 )
 
-func macKey(key ed25519.PrivateKey) ([]byte, error) {
-	k, err := hkdf.Key(sha256.New, key.Seed(), nil, macInfo, sha256.Size)
+func macKey(seed []byte) ([]byte, error) {
+	k, err := hkdf.Key(sha256.New, seed, nil, macInfo, sha256.Size)
 	if err != nil {
 		return nil, fmt.Errorf("deriving the value MAC key: %w", err)
 	}

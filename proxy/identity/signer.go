@@ -1,11 +1,13 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
@@ -17,10 +19,14 @@ var ErrClaims = errors.New("claims cannot be signed")
 
 // Signer makes access tokens (RFC 9068). It is safe for concurrent use.
 type Signer struct {
-	key              ed25519.PrivateKey
-	keyID            string
-	header           string
+	half             func() half
 	issuer, audience string
+}
+
+// half is what needs the public half of a key.
+type half struct {
+	key           ed25519.PrivateKey
+	keyID, header string
 }
 
 // NewSigner makes a signer whose tokens carry this iss and this one aud. kid is the key's thumbprint.
@@ -28,22 +34,33 @@ func NewSigner(key ed25519.PrivateKey, issuer, audience string) (*Signer, error)
 	if len(key) != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("%w: an Ed25519 key has 64 bytes", ErrInvalidSigningKey)
 	}
+	return SignerOf(key.Seed(), issuer, audience)
+}
+
+// SignerOf is NewSigner for the seed of a key, which the caller may wipe afterwards. The public half is computed when it is
+// first needed.
+func SignerOf(seed []byte, issuer, audience string) (*Signer, error) {
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("%w: the seed of an Ed25519 key has 32 bytes", ErrInvalidSigningKey)
+	}
 	if !goodText(issuer, maxNameBytes) || !goodText(audience, maxNameBytes) {
 		return nil, errors.New("issuer and audience are required, of at most 512 bytes")
 	}
-	id, err := Thumbprint(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	header := encodeSegment([]byte(`{"alg":"EdDSA","typ":"` + accessTokenType + `","kid":"` + id + `"}`))
-	return &Signer{key, id, header, issuer, audience}, nil
+	seed = bytes.Clone(seed)
+	return &Signer{sync.OnceValue(func() half { return halfOf(seed) }), issuer, audience}, nil
+}
+
+func halfOf(seed []byte) half {
+	key := ed25519.NewKeyFromSeed(seed)
+	id, _ := Thumbprint(key.Public()) // an Ed25519 key has one
+	return half{key, id, encodeSegment([]byte(`{"alg":"EdDSA","typ":"` + accessTokenType + `","kid":"` + id + `"}`))}
 }
 
 // KeyID is the kid of the signer's tokens.
-func (s *Signer) KeyID() string { return s.keyID }
+func (s *Signer) KeyID() string { return s.half().keyID }
 
 // PublicKey is what verifies the signer's tokens.
-func (s *Signer) PublicKey() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }
+func (s *Signer) PublicKey() ed25519.PublicKey { return s.half().key.Public().(ed25519.PublicKey) }
 
 // Sign makes a token that Verify takes within the times of c. It refuses what Verify would refuse, and lives
 // longer than MaxTTL; a shorter limit of the verifier is for the caller to keep.
@@ -52,8 +69,9 @@ func (s *Signer) Sign(c Claims) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	input := s.header + "." + encodeSegment(payload)
-	token := input + "." + encodeSegment(ed25519.Sign(s.key, []byte(input)))
+	h := s.half()
+	input := h.header + "." + encodeSegment(payload)
+	token := input + "." + encodeSegment(ed25519.Sign(h.key, []byte(input)))
 	if len(token) > MaxTokenBytes {
 		return "", fmt.Errorf("%w: the token would be larger than 8 KiB", ErrClaims)
 	}

@@ -96,6 +96,24 @@ func TestNewSignerRefuses(t *testing.T) {
 	}
 }
 
+func TestSignerOfSeed(t *testing.T) {
+	key := testKey('a')
+	seed := key.Seed()
+	s, err := identity.SignerOf(seed, issuer, audience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(seed)
+	want := newSigner(t, key)
+	got, err := s.Sign(goodClaims(t))
+	if err != nil || got != sign(t, key, goodClaims(t)) || s.KeyID() != want.KeyID() || !s.PublicKey().Equal(want.PublicKey()) {
+		t.Errorf("got %s of %s, %v", got, s.KeyID(), err)
+	}
+	if _, err := identity.SignerOf(key.Seed()[:31], issuer, audience); !errors.Is(err, identity.ErrInvalidSigningKey) {
+		t.Errorf("31 bytes: got %v", err)
+	}
+}
+
 func TestSigningKeyRoundTrip(t *testing.T) {
 	key, err := identity.GenerateSigningKey()
 	if err != nil {

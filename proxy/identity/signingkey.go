@@ -8,6 +8,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/keyhole-edge/keyhole/proxy/internal/edseed"
 )
 
 // ErrInvalidSigningKey is wrapped by the errors of ParseSigningKey: the file is not a signing key of ours.
@@ -40,6 +42,16 @@ func MarshalSigningKey(key ed25519.PrivateKey) ([]byte, error) {
 // ParseSigningKey reads the PEM form of one key: a single PKCS #8 block with an Ed25519 key, spaces around it, and
 // nothing else. The caller may wipe text afterwards. Errors quote nothing.
 func ParseSigningKey(text []byte) (ed25519.PrivateKey, error) {
+	seed, err := ParseSigningSeed(text)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(seed)
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// ParseSigningSeed is ParseSigningKey for who does not need the public half at once.
+func ParseSigningSeed(text []byte) ([]byte, error) {
 	text = bytes.TrimSpace(text)
 	if !bytes.HasPrefix(text, []byte("-----BEGIN "+pemType+"-----")) {
 		return nil, fmt.Errorf("%w: want one PEM block of type %q", ErrInvalidSigningKey, pemType)
@@ -49,13 +61,12 @@ func ParseSigningKey(text []byte) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("%w: want one PEM block of type %q", ErrInvalidSigningKey, pemType)
 	}
 	defer clear(block.Bytes)
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
+	seed, err := edseed.FromPKCS8(block.Bytes)
+	switch {
+	case errors.Is(err, edseed.ErrAlgorithm):
+		return nil, fmt.Errorf("%w: the key is not an Ed25519 key", ErrInvalidSigningKey)
+	case err != nil:
 		return nil, fmt.Errorf("%w: the PEM block does not hold a PKCS #8 key", ErrInvalidSigningKey)
 	}
-	key, ok := parsed.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%w: the key is not an Ed25519 key", ErrInvalidSigningKey)
-	}
-	return key, nil
+	return seed, nil
 }

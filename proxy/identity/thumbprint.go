@@ -7,11 +7,12 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"math/big"
+
+	"github.com/keyhole-edge/keyhole/internal/jsontext"
 )
 
-// jwk is the JSON form of a public key. The order of the fields up to y is that of RFC 7638.
+// jwk is the JSON form of a public key.
 type jwk struct {
 	Crv string `json:"crv,omitempty"`
 	E   string `json:"e,omitempty"`
@@ -32,14 +33,24 @@ func Thumbprint(pub crypto.PublicKey) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// RFC 7638 section 3.2 hashes the required members alone, in the order of their names, without spaces: the fields of
-	// jwk, since no value holds a character that JSON would escape.
-	text, err := json.Marshal(j)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(text)
+	sum := sha256.Sum256(j.required())
 	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
+}
+
+// required is what RFC 7638 section 3.2 hashes: the required members alone, in the order of their names, without spaces.
+func (j *jwk) required() []byte {
+	text := []byte{'{'}
+	for _, m := range [...]struct{ name, value string }{{"crv", j.Crv}, {"e", j.E}, {"kty", j.Kty}, {"n", j.N}, {"x", j.X}, {"y", j.Y}} {
+		if m.value == "" {
+			continue
+		}
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		text = append(jsontext.AppendString(text, m.name), ':')
+		text = jsontext.AppendString(text, m.value)
+	}
+	return append(text, '}')
 }
 
 // publicJWK fills in the members that the key itself needs.

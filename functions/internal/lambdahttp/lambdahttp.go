@@ -39,13 +39,15 @@ type Change struct {
 // requestContext.authorizer.iam.
 type Caller = struct{ Account, ARN, UserID, AccessKey string }
 
-// Config is what a Handler is made of. All of it is required but CalledBy.
+// Config is what a Handler is made of. All of it is required but Settled and CalledBy.
 type Config struct {
 	API http.Handler
 	// Changed invalidates what is cached of the objects, and returns how many places that are.
 	Changed func(context.Context, Change) (int, error)
 	// Ready says why a request could not be served now, nil if it could.
 	Ready func() error
+	// Settled is waited for before an event is looked at. An error refuses it. Nil: there is nothing to wait for.
+	Settled func() error
 	// CalledBy puts into the context of a request who AWS says has called. Nil: that member of events is not looked at, since
 	// whoever may invoke the function directly writes it.
 	CalledBy func(context.Context, Caller) context.Context
@@ -65,6 +67,12 @@ func New(c Config) (*Handler, error) {
 // Invoke answers one event. It wipes the payload. An error is for whoever invoked the function, and tells nothing of the
 // payload.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	if h.config.Settled != nil {
+		if err := h.config.Settled(); err != nil {
+			clear(payload)
+			return nil, err
+		}
+	}
 	root, err := strictjson.Parse(payload, limits)
 	clear(payload)
 	if err != nil {

@@ -50,6 +50,20 @@ func fixture(t *testing.T, name string) []byte {
 	return b
 }
 
+// What is found out beside the start stands before everything else.
+func TestWhatDidNotSettleIsNotServed(t *testing.T) {
+	unusable := errors.New("unusable")
+	c := unused(t)
+	c.Settled = func() error { return unusable }
+	payload := fixture(t, "events/function-url-iam.json")
+	if out, err := invoke(t, c, payload); !errors.Is(err, unusable) || out != nil {
+		t.Errorf("got %s, %v", out, err)
+	}
+	if len(bytes.Trim(payload, "\x00")) > 0 {
+		t.Error("the payload is not wiped")
+	}
+}
+
 // seen is what an API is told of a request.
 type seen struct {
 	Method, URI, Path, RawPath, Query, Host, Remote, Body string

@@ -2,7 +2,6 @@ package runtimeapi
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -54,31 +53,26 @@ func register(api string) error {
 		return fmt.Errorf("registering for SIGTERM: %w", err)
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience)) // on an open connection it cannot fail
-	url := "http://" + api + "/2020-01-01/extension/"
-	answer, err := ask(conn, http.MethodPost, url+"register", `{"events":[]}`, "Lambda-Extension-Name", "keyhole-runtime")
+	answer, err := ask(conn, "POST /2020-01-01/extension/register", api, "Lambda-Extension-Name: keyhole-runtime", `{"events":[]}`)
 	if err != nil {
 		return errors.Join(fmt.Errorf("registering for SIGTERM: %w", err), conn.Close())
 	}
 	_ = conn.SetDeadline(time.Time{})
 	go func() {
 		defer func() { _ = conn.Close() }()
-		_, _ = ask(conn, http.MethodGet, url+"event/next", "", "Lambda-Extension-Identifier", answer.Get("Lambda-Extension-Identifier"))
+		_, _ = ask(conn, "GET /2020-01-01/extension/event/next", api, "Lambda-Extension-Identifier: "+answer.Get("Lambda-Extension-Identifier"), "")
 	}()
 	return nil
 }
 
-// ask makes one request with one header of its own. It returns the headers of the answer, which must be 200, and drops what
-// that holds.
-func ask(conn net.Conn, method, url, body, header, value string) (http.Header, error) {
-	r, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
-	if err != nil {
+// ask makes one request (RFC 9112) with one header of its own. It returns the headers of the answer, which must be 200, and
+// drops what that holds.
+func ask(conn net.Conn, line, host, header, body string) (http.Header, error) {
+	text := line + " HTTP/1.1\r\nHost: " + host + "\r\n" + header + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+	if _, err := conn.Write([]byte(text)); err != nil {
 		return nil, err
 	}
-	r.Header.Set(header, value)
-	if err := r.Write(conn); err != nil {
-		return nil, err
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), r)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return nil, err
 	}

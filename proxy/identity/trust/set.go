@@ -28,11 +28,10 @@ type claimIndex struct {
 func New(rules []Rule) (*Set, error) {
 	s := &Set{rules: make([]rule, len(rules)), byIssuer: make(map[string]*index)}
 	own := slices.Clone(rules)
-	all := platforms()
 	names := make(map[string]int, len(rules))
 	var errs Errors
 	for i := range own {
-		k := checker{rule: rule{Rule: &own[i], platform: platformOf(all, &own[i])}}
+		k := checker{rule: rule{Rule: &own[i], platform: platformOf(platforms(), &own[i])}}
 		k.check()
 		if first, dup := names[k.Name]; dup && k.Name != "" {
 			k.fail(fmt.Sprintf("rule %d of the list has the same name; revoking one would end the other", first+1), "name")
