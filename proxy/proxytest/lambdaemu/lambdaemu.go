@@ -237,6 +237,8 @@ func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error
 	}
 	select {
 	case <-in.done:
+	case <-e.exited: // what waited for the event may not know yet that there is nobody to hand it to
+		e.finish(in.id, nil, ErrExited)
 	case <-late.C:
 		e.finish(in.id, nil, ErrTimeout)
 		e.Kill()
