@@ -279,11 +279,17 @@ func TestConfigurationInTheEnvironment(t *testing.T) {
 
 func TestInitError(t *testing.T) {
 	f := newFunction(t)
-	e := f.start(t, lambdaemu.Config{Env: []string{`KEYHOLE_CONFIG={"version":1,"audti":{}}`}})
-	_, err := e.Ready(t.Context())
-	var failed *lambdaemu.FunctionError
-	if !errors.As(err, &failed) || failed.Type != "Keyhole.Configuration" || !strings.Contains(failed.Body, "audti") || !json.Valid([]byte(failed.Body)) {
-		t.Errorf("got %v", err)
+	for given, want := range map[string]string{
+		`{"version":1,"audti":{}}`: "audti",
+		// The default is the server's.
+		strings.Replace(document, `"state": {"type": "memory"},`, "", 1): `state.type: this build has no driver for \"file\"; it has memory`,
+	} {
+		e := f.start(t, lambdaemu.Config{Env: []string{"KEYHOLE_CONFIG=" + given}})
+		_, err := e.Ready(t.Context())
+		var failed *lambdaemu.FunctionError
+		if !errors.As(err, &failed) || failed.Type != "Keyhole.Configuration" || !strings.Contains(failed.Body, want) || !json.Valid([]byte(failed.Body)) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -243,6 +245,7 @@ func (b *builder) cache(log *audit.Log) (*cache.Cache, error) {
 	return c, err
 }
 
-func notLinked(key, name string) error {
-	return fmt.Errorf("%s: this build has no driver for %q", key, name)
+// notLinked tells the drivers that there are as well: the one that is missed may be a default that nobody has written.
+func notLinked[D any](key, name string, drivers map[string]D) error {
+	return fmt.Errorf("%s: this build has no driver for %q; it has %s", key, name, strings.Join(slices.Sorted(maps.Keys(drivers)), ", "))
 }

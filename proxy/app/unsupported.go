@@ -53,15 +53,15 @@ func (d Drivers) Unsupported(c *config.Config) error {
 	errs := []error{unsupported(c)}
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		if kind := c.Upstreams[name].Type; d.Upstreams[kind] == nil {
-			errs = append(errs, notLinked("upstreams."+name+".type", kind))
+			errs = append(errs, notLinked("upstreams."+name+".type", kind, d.Upstreams))
 		}
 	}
 	if d.States[c.State.Type] == nil {
-		errs = append(errs, notLinked("state.type", c.State.Type))
+		errs = append(errs, notLinked("state.type", c.State.Type, d.States))
 	}
 	for i, s := range c.Audit.Sinks {
 		if d.Sinks[s.Type] == nil {
-			errs = append(errs, notLinked(fmt.Sprintf("audit.sinks[%d].type", i), s.Type))
+			errs = append(errs, notLinked(fmt.Sprintf("audit.sinks[%d].type", i), s.Type, d.Sinks))
 		}
 	}
 	return errors.Join(errs...)

@@ -68,7 +68,8 @@ func (w *answer) wipe() {
 // refuse is an answer that the API does not give.
 func (w *answer) refuse(status int, code, message string) {
 	w.wipe()
-	w.status, w.sent = status, http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"private, no-store"}}
+	w.status = status
+	w.sent = http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"private, no-store"}, "X-Content-Type-Options": {"nosniff"}}
 	w.body = []byte(`{"error":{"code":"` + code + `","message":"` + message + `"}}`)
 }
 

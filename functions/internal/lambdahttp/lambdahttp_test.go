@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -263,6 +264,23 @@ func TestSignals(t *testing.T) {
 			t.Errorf("%s: got %q, %v", row.event, got, err)
 		}
 	}
+	t.Run("too many", func(t *testing.T) {
+		for n, refused := range map[int]bool{16: false, 17: true} {
+			c := unused(t)
+			c.Changed = func(_ context.Context, change lambdahttp.Change) (int, error) { return len(change.Objects), nil }
+			resources := make([]string, n)
+			for i := range resources {
+				resources[i] = strconv.Itoa(i)
+			}
+			payload, err := json.Marshal(map[string]any{"source": "aws.ssm", "detail-type": "Parameter Store Change", "detail": map[string]any{}, "resources": resources})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out, err := invoke(t, c, payload); errors.Is(err, lambdahttp.ErrUnknownEvent) != refused {
+				t.Errorf("%d resources: got %s, %v", n, out, err)
+			}
+		}
+	})
 	t.Run("failure", func(t *testing.T) {
 		c := unused(t)
 		broken := errors.New("broken")
@@ -458,8 +476,14 @@ func TestWhatIsNoRequest(t *testing.T) {
 		"headers": {event("/", `"x":"`+strings.Repeat("a", 16<<10)+`"`, ""), `"statusCode":431`},
 		"names":   {event("/", `"`+strings.Repeat("a", 16<<10)+`":"x"`, ""), `"statusCode":431`},
 	} {
-		if out, err := invoke(t, unused(t), row.payload); err != nil || !strings.Contains(string(out), row.status) {
+		out, err := invoke(t, unused(t), row.payload)
+		if err != nil || !strings.Contains(string(out), row.status) {
 			t.Errorf("%s: got %s, %v", name, out, err)
+		}
+		for _, header := range []string{`"Cache-Control":"private, no-store"`, `"Content-Type":"application/json"`, `"X-Content-Type-Options":"nosniff"`} {
+			if !strings.Contains(string(out), header) {
+				t.Errorf("%s: got %s, want %s as in every answer", name, out, header)
+			}
 		}
 	}
 	c := unused(t)

@@ -14,11 +14,18 @@ var changes = map[string]bool{
 	"RestoreSecret": true, "RotateSecret": true, "RotationSucceeded": true, "UpdateSecret": true, "UpdateSecretVersionStage": true,
 }
 
+// maxResources is the most that an event is about: those of AWS are about one. Each costs two records and a decision for
+// each mount that may show it.
+const maxResources = 16
+
 // suffixBytes is what Secrets Manager puts behind a name in an ARN: a hyphen and six characters.
 const suffixBytes = 7
 
 // signal answers an event of EventBridge.
 func (h *Handler) signal(ctx context.Context, e event) ([]byte, error) {
+	if n := e.at("resources"); n != nil && len(n.Elems) > maxResources {
+		return nil, fmt.Errorf("%w: of EventBridge, about more than %d resources", ErrUnknownEvent, maxResources)
+	}
 	c := Change{Source: e.text("source"), ID: e.text("id")}
 	switch kind := e.text("detail-type"); {
 	case kind == "Scheduled Event" && (c.Source == "aws.events" || c.Source == "aws.scheduler"):

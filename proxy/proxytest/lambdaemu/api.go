@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// truncated is an answer whose connection was closed before its end.
+const truncated = "Truncated"
+
 const functionARN = "arn:aws:lambda:eu-west-1:123456789012:function:keyhole"
 
 func (e *Environment) routes() http.Handler {
@@ -25,13 +28,14 @@ func (e *Environment) routes() http.Handler {
 	return m
 }
 
-// refuse is the APIs' error, which is remembered unless the process has ended: what it said last comes to nothing.
+// refuse is the APIs' error, which is remembered unless the process has ended, or was told to in the middle of an answer:
+// what it said last comes to nothing.
 func (e *Environment) refuse(w http.ResponseWriter, r *http.Request, status int, kind string) {
 	select {
 	case <-e.exited:
 	default:
 		e.mu.Lock()
-		if !e.killed {
+		if !e.killed && (!e.ending || kind != truncated) {
 			e.unaccounted = append(e.unaccounted, r.Method+" "+r.URL.Path+": "+kind)
 		}
 		e.mu.Unlock()
@@ -73,7 +77,7 @@ func (e *Environment) response(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	switch kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type"); {
 	case err != nil:
-		e.refuse(w, r, http.StatusBadRequest, "Truncated")
+		e.refuse(w, r, http.StatusBadRequest, truncated)
 		return
 	case len(body) > MaxAnswerBytes:
 		e.finish(id, nil, ErrTooLarge)

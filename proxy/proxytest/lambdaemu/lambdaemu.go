@@ -85,7 +85,8 @@ type Environment struct {
 	extension bool // something wants to be told of the end
 
 	unaccounted []string // what the Runtime API does not take
-	killed      bool     // what is left half said is not the function's fault
+	ending      bool     // from SIGTERM on; an answer that is left half said is not the function's fault then
+	killed      bool     // nothing is its fault any more
 }
 
 type invocation struct {
@@ -218,6 +219,8 @@ func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error
 	}
 	select {
 	case <-in.done:
+	case <-e.exited: // what waited for the event may not know yet that there is nobody to hand it to
+		e.finish(in.id, nil, ErrExited)
 	case <-late.C:
 		e.finish(in.id, nil, ErrTimeout)
 		e.Kill()
@@ -301,6 +304,7 @@ func (e *Environment) endRuntime() {
 // the event and its time for those, and SIGKILL. It returns the exit code of the runtime, -1 where it had to be killed.
 func (e *Environment) Shutdown() int {
 	e.mu.Lock()
+	e.ending = true
 	told, patience := e.extension || len(e.beside) > 0, besideTimeout
 	if e.extension {
 		patience = insideTimeout
