@@ -117,6 +117,9 @@ func checkText(data []byte) *config.Error {
 
 var parserError = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
 
+// grammar are the messages of the parser itself; the others are its scanner's.
+var grammar = regexp.MustCompile(`^did not find expected (key|node content|',' or|'-' indicator|<)`)
+
 // syntaxError gives the parser's message a place. The parser quotes a text in one message only, and that is replaced.
 func syntaxError(data []byte, err error) *config.Error {
 	var e *config.Error
@@ -130,6 +133,9 @@ func syntaxError(data []byte, err error) *config.Error {
 	}
 	e.Msg = m[2]
 	e.Line, _ = strconv.Atoi(m[1])
+	if m[1] == "" || grammar.MatchString(e.Msg) { // the parser counts these from 0, and leaves that out
+		e.Line = min(e.Line+1, bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n"))+1)
+	}
 	if name, ok := strings.CutPrefix(e.Msg, "unknown anchor '"); ok {
 		name, _, _ = strings.Cut(name, "'")
 		e.Msg = noAliases

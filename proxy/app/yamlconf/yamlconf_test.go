@@ -82,7 +82,12 @@ func TestRefused(t *testing.T) {
 		{"a control character", "a: \x00", []string{"k.yaml:1:4: the character U+0000 is not allowed"}},
 		{"a directive", "%YAML 1.1\n---\na: 1\n", []string{"k.yaml:1:1: directives are not allowed"}},
 		{"a tab", "a:\n\tb: 1\n", []string{"k.yaml:2: found character that cannot start any token"}},
-		{"not YAML", "a: [1\nb: 2\n", []string{"k.yaml:1: did not find expected ',' or ']'"}},
+		{"not YAML", "a: [1\nb: 2\n", []string{"k.yaml:2: did not find expected ',' or ']'"}},
+		{"an open list", "a: 1\nb: {c: [1, 2}\n", []string{"k.yaml:2: did not find expected ',' or ']'"}},
+		{"two values", "a: b: c\n", []string{"k.yaml:1: mapping values are not allowed in this context"}},
+		{"an open text", "a: 1\nb: 'c\nd: 1\n", []string{"k.yaml:2: found unexpected end of stream"}},
+		{"indented too little", "a:\n  b:\n   - c: 1\n  d: 1\n e: 2\n", []string{"k.yaml:5: did not find expected key"}},
+		{"a list that goes on as a map", "- a\nb: 1\n", []string{"k.yaml:2: did not find expected '-' indicator"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := yamlconf.Read("k.yaml", []byte(tt.yaml))
