@@ -220,27 +220,37 @@ func (p *Proxy) Lift(ctx context.Context, c *Call, id string) (Revocation, error
 	return r, err
 }
 
-// Revocations lists what is revoked now and the token may revoke, in the order of the IDs, after one of them ("": from
-// the first on), at most limit. more reports whether there are others behind them.
-func (p *Proxy) Revocations(ctx context.Context, c *Call, after string, limit int) (list []Revocation, more bool, err error) {
+// RevocationListing is what is revoked now and the token may revoke, in the order of the IDs.
+type RevocationListing struct {
+	Revocations []Revocation
+	More        bool // there are others behind them
+	Decision    string
+}
+
+// Revocations lists what is revoked after an ID ("": from the first on), at most limit.
+func (p *Proxy) Revocations(ctx context.Context, c *Call, after string, limit int) (out RevocationListing, err error) {
 	t := p.begin(c, policy.Revoke)
 	defer p.end(t)
 	t.rec.Action = audit.ActionRevocations
 	pr, err := p.authenticate(ctx, c, t)
 	if err != nil {
-		return nil, false, err
+		return out, err
 	}
 	if err := p.current(ctx, t, Strict, false); err != nil {
-		return nil, false, err
+		return out, err
 	}
 	if !pr.Scopes.CanMatchUnder(policy.Revoke, secret.Path{}) {
 		t.rec.Decision.Effect = policy.Deny.String()
-		return nil, false, p.refuse(ctx, t, fail(api.ScopeDenied, "the token has no revoke scope"))
+		return out, p.refuse(ctx, t, fail(api.ScopeDenied, "the token has no revoke scope"))
 	}
-	list, more = p.fresh.revoked.Load().list(t, after, limit)
+	out.Revocations, out.More = p.fresh.revoked.Load().list(t, after, limit)
 	t.rec.Decision.Effect = policy.Allow.String()
-	t.rec.Result.Status, t.rec.Result.Returned = http.StatusOK, len(list)
-	return list, more, p.record(ctx, t)
+	t.rec.Result.Status, t.rec.Result.Returned = http.StatusOK, len(out.Revocations)
+	if err := p.record(ctx, t); err != nil {
+		return RevocationListing{}, err
+	}
+	out.Decision = t.rec.ID
+	return out, nil
 }
 
 // list is Revocations without the decision.

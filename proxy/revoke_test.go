@@ -150,17 +150,21 @@ func TestRevocationsAreShownToWhoMayRevoke(t *testing.T) {
 	hidden := revoke(t, h, admin, api.RevokeSubject, "x")
 	mine := revoke(t, h, admin, api.RevokeSecret, "one/KEY")
 	revoke(t, h, admin, api.RevokeSecret, "two/KEY")
-	list, more, err := h.Revocations(t.Context(), some, "", 10)
+	got, err := h.Revocations(t.Context(), some, "", 10)
 	must(t, err)
-	if len(list) != 1 || list[0].ID != mine.ID || list[0].Reason != "a test" || more {
-		t.Errorf("got %+v, %t", list, more)
+	if list := got.Revocations; len(list) != 1 || list[0].ID != mine.ID || list[0].Reason != "a test" || got.More {
+		t.Errorf("got %+v", got)
+	}
+	if n := h.records(`"action":"revocations"`, `"id":"`+got.Decision+`"`); n != 1 {
+		t.Errorf("%d records have the id of the decision", n)
 	}
 	var pages []string
 	for more, after := true, ""; more; {
-		if list, more, err = h.Revocations(t.Context(), admin, after, 1); err != nil || len(list) != 1 || list[0].ID <= after {
-			t.Fatalf("after %q: got %+v, %v", after, list, err)
+		got, err := h.Revocations(t.Context(), admin, after, 1)
+		if err != nil || len(got.Revocations) != 1 || got.Revocations[0].ID <= after {
+			t.Fatalf("after %q: got %+v, %v", after, got, err)
 		}
-		after = list[0].ID
+		more, after = got.More, got.Revocations[0].ID
 		pages = append(pages, after)
 	}
 	if len(pages) != 3 {
@@ -171,7 +175,7 @@ func TestRevocationsAreShownToWhoMayRevoke(t *testing.T) {
 			t.Errorf("lifting %s: got %v, want scope_denied", id, err)
 		}
 	}
-	if _, _, err := h.Revocations(t.Context(), h.call(t, "read:**"), "", 10); codeOf(t, err) != api.ScopeDenied {
+	if _, err := h.Revocations(t.Context(), h.call(t, "read:**"), "", 10); codeOf(t, err) != api.ScopeDenied {
 		t.Errorf("got %v, want scope_denied", err)
 	}
 	if n := h.records(`"action":"revocations"`, `"status":200`); n != 4 {

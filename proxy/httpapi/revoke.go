@@ -32,17 +32,19 @@ func (n *Native) revocations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, more, err := n.proxy.Revocations(r.Context(), &c, q.Get("page"), limit)
+	found, err := n.proxy.Revocations(r.Context(), &c, q.Get("page"), limit)
 	if err != nil {
 		return err
 	}
-	answer := api.Revocations{Data: make([]api.Revocation, len(found))}
-	for i := range found {
-		answer.Data[i] = revocation(&found[i])
+	list := found.Revocations
+	answer := api.Revocations{Data: make([]api.Revocation, len(list))}
+	for i := range list {
+		answer.Data[i] = revocation(&list[i])
 	}
-	if more {
-		answer.NextPage = found[len(found)-1].ID
+	if found.More {
+		answer.NextPage = list[len(list)-1].ID
 	}
+	w.Header()["X-Keyhole-Decision"] = []string{found.Decision}
 	writeJSON(w, http.StatusOK, answer)
 	return nil
 }
