@@ -23,7 +23,7 @@ const (
 	// maxPollPause is how long the pauses get while the upstream fails, where the interval is not longer: it is left alone
 	// by its guard, and when it is back what changed meanwhile must not wait for long.
 	maxPollPause = 30 * time.Second
-	// maxSkips is for how many rounds an object is left out whose versions the upstream denies us.
+	// maxSkips is for how many rounds an object is left out whose versions the upstream does not tell us.
 	maxSkips = 63
 )
 
@@ -51,7 +51,7 @@ type watch struct {
 	read   cache.Moment
 	passed bool // a round has passed over it: a read is watched a moment before it is cached
 
-	skips, skip int // how many rounds it was left out when it was denied last, and how many of them are left
+	skips, skip int // how many rounds it was left out when it was not told of last, and how many of them are left
 }
 
 func newPollers(t *mountTable, values *cache.Cache, log *slog.Logger) ([]*poller, error) {
@@ -121,34 +121,37 @@ func (p *poller) run(ctx context.Context) {
 	}
 }
 
-// round asks once for each object that is cached. A failure ends it, but for a denial, which may be one object's: that
-// is left out for a while, longer each time.
+// round asks once for each object that is cached. A failure ends it, but for what may be one object's, such as a denial:
+// that is left out for a while, longer each time.
 func (p *poller) round(ctx context.Context) error {
-	denied := 0
+	var last error
+	untold := 0
 	for name, all := range p.held() {
 		err := p.ask(ctx, name, all)
-		if err != nil && !errors.Is(err, secret.ErrDenied) {
+		if err != nil && !errors.Is(err, secret.ErrDenied) && !errors.Is(err, secret.ErrTooLarge) && !errors.Is(err, secret.ErrUnreadable) {
 			return err
 		}
 		if err != nil {
-			denied++
+			untold++
+			last = err
 		}
 		p.leaveOut(all, err != nil)
 	}
-	if denied > 0 {
-		p.log.Warn("the upstream denies us versions of what is cached; it is asked less often, and what changed is seen at its soft TTL", "upstream", p.upstream, "objects", denied)
+	if untold > 0 {
+		p.log.Warn("the upstream does not tell us versions of what is cached; it is asked less often, and what changed is seen at its soft TTL",
+			"upstream", p.upstream, "objects", untold, "error", last.Error())
 	}
 	return nil
 }
 
 // leaveOut decides how many rounds go by until the object is asked for again.
-func (p *poller) leaveOut(all []holding, denied bool) {
+func (p *poller) leaveOut(all []holding, untold bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, h := range all {
 		switch w := p.watched[h.key]; {
 		case w == nil:
-		case denied:
+		case untold:
 			w.skips = min(2*w.skips+1, maxSkips)
 			w.skip = w.skips
 		default:

@@ -74,35 +74,40 @@ func TestRotationsAreSeenWithinTheirBounds(t *testing.T) {
 	}
 }
 
-// What the upstream denies us of one object makes nothing of the others later, and is asked for less and less often.
+// What the upstream does not tell us of one object makes nothing of the others later, and is asked for less and less often.
 func TestPollingIsDeniedOneObject(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, v := withPollingEvery(t, pollEvery, 10)
-		v.deny("a/OTHER", secret.ErrDenied)
-		c := h.call(t, "read:**")
-		h.read(t, c, "one/KEY")
-		h.read(t, c, "one/OTHER")
-		h.wait(50 * time.Second) // less than the soft TTL, so that nothing is read anew
-		if all, few := v.askedFor("a/KEY"), v.askedFor("a/OTHER"); all < 9 || few > 4 {
-			t.Errorf("asked for one object %d times in ten rounds, and %d times for the one that is denied", all, few)
-		}
-		if d := h.visible(t, c, v, "KEY", "new"); d > pollEvery {
-			t.Errorf("the other object is seen changed after %v, want %v at most", d, pollEvery)
-		}
-		// One answer, and it begins anew.
-		v.deny("a/OTHER", nil)
-		n := v.askedFor("a/OTHER")
-		for v.askedFor("a/OTHER") == n {
-			time.Sleep(pollEvery) // for the poller; what is cached does not age
-			synctest.Wait()
-		}
-		v.deny("a/OTHER", secret.ErrDenied)
-		time.Sleep(3 * pollEvery)
+	for _, fail := range []error{secret.ErrDenied, secret.ErrTooLarge, secret.ErrUnreadable} {
+		synctest.Test(t, func(t *testing.T) { deniedOneObject(t, fail) })
+	}
+}
+
+func deniedOneObject(t *testing.T, fail error) {
+	t.Helper()
+	h, v := withPollingEvery(t, pollEvery, 10)
+	v.deny("a/OTHER", fail)
+	c := h.call(t, "read:**")
+	h.read(t, c, "one/KEY")
+	h.read(t, c, "one/OTHER")
+	h.wait(50 * time.Second) // less than the soft TTL, so that nothing is read anew
+	if all, few := v.askedFor("a/KEY"), v.askedFor("a/OTHER"); all < 9 || few > 4 {
+		t.Errorf("asked for one object %d times in ten rounds, and %d times for the one that is denied", all, few)
+	}
+	if d := h.visible(t, c, v, "KEY", "new"); d > pollEvery {
+		t.Errorf("the other object is seen changed after %v, want %v at most", d, pollEvery)
+	}
+	// One answer, and it begins anew.
+	v.deny("a/OTHER", nil)
+	n := v.askedFor("a/OTHER")
+	for v.askedFor("a/OTHER") == n {
+		time.Sleep(pollEvery) // for the poller; what is cached does not age
 		synctest.Wait()
-		if got := v.askedFor("a/OTHER") - n; got < 3 {
-			t.Errorf("asked %d times when it was denied again, want soon again", got)
-		}
-	})
+	}
+	v.deny("a/OTHER", fail)
+	time.Sleep(3 * pollEvery)
+	synctest.Wait()
+	if got := v.askedFor("a/OTHER") - n; got < 3 {
+		t.Errorf("asked %d times when it was denied again, want soon again", got)
+	}
 }
 
 // However long the upstream was away, what changed meanwhile is seen soon after it is back.

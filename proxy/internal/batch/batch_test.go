@@ -306,7 +306,7 @@ func TestAFailedCallIsOneFailure(t *testing.T) {
 		var all sync.WaitGroup
 		for _, name := range []string{"b", "b", "b", "c", "d"} {
 			all.Go(func() {
-				if err := g.Retry(t.Context(), func(ctx context.Context) error { _, err := b.Read(ctx, name); return err }); err != nil {
+				if err := g.Retry(t.Context(), name, func(ctx context.Context) error { _, err := b.Read(ctx, name); return err }); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 			})

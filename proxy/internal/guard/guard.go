@@ -7,7 +7,7 @@
 //   - A read may be tried again, a change never: it may have happened.
 //   - Retries are at most a fifth of the reads of the last ten seconds, or three: they must not multiply an outage.
 //   - After a number of failures in a row the upstream is left alone for a while; then one request tries, and only if
-//     that is answered do the others follow.
+//     that is answered do the others follow. Where all of them are one secret's, that alone is left alone.
 //   - "No such secret", "denied" and the like are answers. They count for the upstream's health and are not tried again.
 //   - What counts is requests: the failure of one that many reads waited for is one failure (Shared).
 package guard
@@ -156,6 +156,7 @@ const (
 
 // one is what kind of an attempt is made.
 type one struct {
+	name    string        // of the secret; "" where it is about none or more
 	timeout time.Duration // 0: only the caller's deadline counts
 	// long: it takes many requests, or is one of them, and how many is not the upstream's fault. That the caller's
 	// deadline comes first tells nothing of the upstream's health: whoever asks for much must not have it left alone.
@@ -164,7 +165,7 @@ type one struct {
 
 // attempt admits one request, makes it, and draws the breaker's conclusion.
 func (g *Guard) attempt(ctx context.Context, what one, f func(context.Context) error) (outcome, error) {
-	if g.breaker.refuses(g.cfg.Mono()) { // before it waits for a place, and again with the place
+	if g.breaker.refuses(g.cfg.Mono(), what.name) { // before it waits for a place, and again with the place
 		g.refused.Add(1)
 		return withheld, ErrOpen
 	}
@@ -173,7 +174,7 @@ func (g *Guard) attempt(ctx context.Context, what one, f func(context.Context) e
 		return withheld, err
 	}
 	defer release()
-	pass, ok := g.breaker.enter(g.cfg.Mono())
+	pass, ok := g.breaker.enter(g.cfg.Mono(), what.name)
 	if !ok {
 		g.refused.Add(1)
 		return withheld, ErrOpen

@@ -12,13 +12,13 @@ const (
 	maxPause   = 2 * time.Second
 )
 
-// Retry calls f for a read until it is answered, the tries, the budget or the time are used up, or the breaker opens. It
-// returns the error of the last call.
-func (g *Guard) Retry(ctx context.Context, f func(context.Context) error) error {
+// Retry calls f for a read of the secret of this name until it is answered, the tries, the budget or the time are used up,
+// or the breaker opens. It returns the error of the last call.
+func (g *Guard) Retry(ctx context.Context, name string, f func(context.Context) error) error {
 	if g == nil {
 		return f(ctx)
 	}
-	return g.retry(ctx, one{timeout: g.cfg.Timeout}, f)
+	return g.retry(ctx, one{name: name, timeout: g.cfg.Timeout}, f)
 }
 
 // walk is Retry for a read of many requests, which may take until the caller's deadline.
@@ -27,8 +27,8 @@ func (g *Guard) walk(ctx context.Context, f func(context.Context) error) error {
 }
 
 // part is Retry for one read of many that share the caller's deadline.
-func (g *Guard) part(ctx context.Context, f func(context.Context) error) error {
-	return g.retry(ctx, one{timeout: g.cfg.Timeout, long: true}, f)
+func (g *Guard) part(ctx context.Context, name string, f func(context.Context) error) error {
+	return g.retry(ctx, one{name: name, timeout: g.cfg.Timeout, long: true}, f)
 }
 
 func (g *Guard) retry(ctx context.Context, what one, f func(context.Context) error) error {

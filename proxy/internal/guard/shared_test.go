@@ -31,7 +31,7 @@ func TestAFailureThatManyShare(t *testing.T) {
 			for range 20 {
 				all.Go(func() {
 					tried := false
-					err := g.Retry(t.Context(), func(context.Context) error {
+					err := g.Retry(t.Context(), "x", func(context.Context) error {
 						if tried {
 							return nil
 						}

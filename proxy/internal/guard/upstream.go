@@ -63,11 +63,11 @@ func (g *Guard) Versioner(v secret.Versioner) secret.Versioner {
 type reader struct {
 	g   *Guard
 	r   Reader
-	how func(*Guard, context.Context, func(context.Context) error) error
+	how func(*Guard, context.Context, string, func(context.Context) error) error
 }
 
 func (r reader) Read(ctx context.Context, name string, v secret.Version) (s *secret.Secret, err error) {
-	err = r.how(r.g, ctx, func(ctx context.Context) (err error) {
+	err = r.how(r.g, ctx, name, func(ctx context.Context) (err error) {
 		s, err = r.r.Read(ctx, name, v)
 		return err
 	})
@@ -115,7 +115,7 @@ type versioner struct {
 }
 
 func (v versioner) Versions(ctx context.Context, name string) (infos []secret.VersionInfo, err error) {
-	err = v.g.Retry(ctx, func(ctx context.Context) (err error) {
+	err = v.g.Retry(ctx, name, func(ctx context.Context) (err error) {
 		infos, err = v.v.Versions(ctx, name)
 		return err
 	})
