@@ -17,8 +17,9 @@ type Beside struct {
 	Token string // that the environment of both has, and of nobody else; "": the program needs a token of its own
 }
 
-// besideDrain is how long the requests of a program that has ended are waited for.
-const besideDrain = 500 * time.Millisecond
+// besideDrain is how long the requests of a program that has ended are waited for. Behind it come the seal of the log and
+// what else closes, all within half a second, which may be all that there is.
+const besideDrain = 250 * time.Millisecond
 
 // known reports whether the program can show who it is.
 func (s *Beside) known() bool { return s != nil && s.Token != "" }
