@@ -66,11 +66,18 @@ func (s *settings) upstream(of service, o object) object {
 	return o
 }
 
+// maxNegative is how long it may be remembered that there is no secret: the default of 10 s, and half of it at random. A
+// shorter time that is set for values is one for that as well.
+const maxNegative = 15 * time.Second
+
 // cache keeps a value as long as the variables say. The request that finds it older asks: between requests nothing runs.
 func (s service) cache() object {
 	c := object{"soft_ttl": s.ttl.String(), "hard_ttl": s.ttl.String()}
 	if s.ttl == 0 {
-		c["stale_if_error"], c["negative_ttl"] = "0s", "0s"
+		c["stale_if_error"] = "0s"
+	}
+	if s.ttl < maxNegative {
+		c["negative_ttl"] = (s.ttl / 2).String()
 	}
 	return c
 }
