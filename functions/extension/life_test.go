@@ -84,7 +84,7 @@ func TestVaultThatIsLate(t *testing.T) {
 
 // A vault that says nothing costs the function a part of the time that it has, not its life.
 func TestVaultThatIsSilent(t *testing.T) {
-	p := setting{timeout: 3 * time.Second, env: []string{"START=http://127.0.0.1:1"}}.ready(t)
+	p := setting{timeout: 6 * time.Second, env: []string{"START=http://127.0.0.1:1"}}.ready(t)
 	p.want(t, "/systemsmanager/parameters/get?name=/apps/KEY", 200, "of all")
 	hang(t, p.aws)
 	p.want(t, secretURI, 504, "TimeoutError")

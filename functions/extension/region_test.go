@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest"
@@ -78,22 +79,28 @@ func TestRegionByKey(t *testing.T) {
 // While the region is gone the extension stays, and serves what it has up to its bound: then it says so, and goes on when
 // the region is back.
 func TestRegionThatGoesDown(t *testing.T) {
+	clock := proxytest.NewClock(t)
 	emu, address := awsemu.Start(t)
 	s, far := region(t, emu)
 	front := before(t, far)
 	port := porttest.Reserve(t)
 	document := fmt.Sprintf(`{"version":1,"listen":{"aws":"127.0.0.1:%s"},
 		"upstreams":{"region":{"type":"keyhole","address":"http://%s","auth":{"method":"token","token":"env:KEYHOLE_TOKEN"}}},
-		"mounts":[{"path":"","upstream":"region","cache":{"soft_ttl":"500ms","hard_ttl":"500ms","stale_if_error":"3s"}}],
+		"mounts":[{"path":"","upstream":"region","cache":{"soft_ttl":"1m","hard_ttl":"1m","stale_if_error":"1h"}}],
 		"state":{"type":"memory"},"audit":{"sinks":[{"type":"stdout","required":true}]}}`, port, front.Address)
-	p := setting{aws: emu, address: address, env: []string{"START=http://127.0.0.1:1", "KEYHOLE_CONFIG=" + document, "KEYHOLE_TOKEN=" + s.Target().Token(t, map[string]string{"scope": "read:web/production/*"})}}.ready(t)
+	p := setting{aws: emu, address: address, clock: clock, env: []string{"START=http://127.0.0.1:1", "KEYHOLE_CONFIG=" + document, "KEYHOLE_TOKEN=" + s.Target().Token(t, map[string]string{"scope": "read:web/production/*"})}}.ready(t)
 	p.url = "http://127.0.0.1:" + port
 	p.want(t, ofRegion, 200, "of the region")
 	front.Set(t, proxytest.Fault{Down: true})
-	p.becomes(t, 200, "stale", 3).want(t, "without the region", 200, "of the region")
-	p.becomes(t, 502, "", 3).want(t, "past the bound", 502, "ConnectionError")
+	p.want(t, ofRegion, 200, "of the region")
+	p.sleep(t, clock, 2*time.Minute)
+	if got := p.want(t, ofRegion, 200, "of the region").Headers.Get("X-Keyhole-Cache"); got != "stale" {
+		t.Errorf("without the region: got a %q", got)
+	}
+	p.sleep(t, clock, time.Hour)
+	p.want(t, ofRegion, 502, "ConnectionError")
 	front.Set(t, proxytest.Fault{})
-	p.becomes(t, 200, "miss", 3).want(t, "with the region again", 200, "of the region")
+	p.becomes(t, 200, "miss", 3600).want(t, "with the region again", 200, "of the region")
 	p.Shutdown()
 	if code := p.Extensions()[0].ExitCode(); code != 0 {
 		t.Errorf("exit code %d", code)
