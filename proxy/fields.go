@@ -25,7 +25,7 @@ func (m *mount) pick(a *Answer, r ReadRequest) error {
 	}
 	v, err := field(&a.entry, name)
 	if err == nil {
-		a.Value, a.Fields, a.picked = v, nil, true
+		a.Value, a.Fields, a.Binary, a.picked = v, nil, false, true
 	}
 	return err
 }

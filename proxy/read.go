@@ -38,6 +38,7 @@ type Answer struct {
 	Version   secret.Version
 	CreatedAt time.Time
 	Metadata  map[string]string
+	Binary    bool   // the upstream keeps the whole Value as bytes, though it may be text
 	State     string // hit | miss | stale | negative
 	Age       time.Duration
 	Decision  string
@@ -164,7 +165,7 @@ func (p *Proxy) fetch(ctx context.Context, t *transaction, m *mount, r ReadReque
 		return p.fetch(ctx, t, m, r)
 	}
 	a := Answer{
-		Path: r.Path, Value: s.Value, Fields: s.Fields, Version: s.Version, CreatedAt: s.CreatedAt, Metadata: s.Metadata,
+		Path: r.Path, Value: s.Value, Fields: s.Fields, Version: s.Version, CreatedAt: s.CreatedAt, Metadata: s.Metadata, Binary: s.Binary,
 		State: string(entry.State()), Age: entry.Age(), ETag: m.etag(s), entry: entry, fetched: entry.FetchedAt(),
 	}
 	if err := m.pick(&a, r); err != nil {

@@ -23,6 +23,7 @@ func TestSecretsOfTheFunction(t *testing.T) {
 	second := "second"
 	id := p.aws.PutSecret(awsemu.Region, "apps/DB", &second, nil)
 	p.aws.PutSecret(awsemu.Region, "apps/BYTES", nil, []byte{0xff, 0})
+	p.aws.PutSecret(awsemu.Region, "apps/TEXT", nil, []byte("hello"))
 	for uri, part := range map[string]string{
 		"/secretsmanager/get/?secretId=apps%2FDB":                                                          `"SecretString":"first"`, // which is cached
 		"/secretsmanager/get?secretId=arn:aws:secretsmanager:eu-west-1:123456789012:secret:apps/DB-a1b2c3": `"SecretString":"first"`,
@@ -30,6 +31,7 @@ func TestSecretsOfTheFunction(t *testing.T) {
 		secretURI + "&versionId=" + id:                                                                     `"SecretString":"second"`,
 		"/secretsmanager/get?secretId=apps/BYTES":                                                          `"SecretBinary":"/wA="`,
 		"/v1/apps/BYTES": `"SecretBinary":"/wA="`,
+		"/v1/apps/TEXT":  `"SecretBinary":"aGVsbG8="`, // it is kept as bytes
 		"/v1/apps%2FDB":  `"SecretString":"first"`,
 		"/systemsmanager/parameters/get?name=/apps/KEY&withDecryption=true":                                        `"Value":"of all"`,
 		"/systemsmanager/parameters/get/?name=%2Fapps%2FKEY&withDecryption=true":                                   `"Value":"of all"`,

@@ -101,9 +101,10 @@ func (a *AWS) readSecret(w http.ResponseWriter, r *http.Request, id string, q aw
 	})
 }
 
-// appendContent writes SecretString, or SecretBinary where the value is no text. The buffer has the room already.
+// appendContent writes SecretString, or SecretBinary where the vault has it as that or the value is no text. The buffer has
+// the room already.
 func appendContent(b []byte, a *proxy.Answer) []byte {
-	if isBinary(a) {
+	if a.Binary || isBinary(a) {
 		return appendBase64(append(b, `"SecretBinary":`...), a.Value)
 	}
 	b = append(b, `"SecretString":`...)

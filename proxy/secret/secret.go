@@ -61,6 +61,9 @@ type Secret struct {
 	Version   Version
 	CreatedAt time.Time
 	Metadata  map[string]string
+	// Binary says that the upstream keeps Value as bytes and not as text, though it may be text. Upstreams that do not tell
+	// the two apart leave it false.
+	Binary bool
 
 	// Age is how old the value was already when it was read, from an upstream that keeps values itself: as another Keyhole
 	// tells of what it has cached. It is 0 where the vault itself was read, and never negative.
@@ -95,7 +98,7 @@ func (s *Secret) Size() int {
 
 // Clone copies every byte, so that the copy outlives a Wipe of s.
 func (s *Secret) Clone() *Secret {
-	c := &Secret{Version: s.Version, CreatedAt: s.CreatedAt, Age: s.Age, Stale: s.Stale}
+	c := &Secret{Version: s.Version, CreatedAt: s.CreatedAt, Binary: s.Binary, Age: s.Age, Stale: s.Stale}
 	if s.Fields == nil {
 		c.Value = s.Value.Clone()
 	} else {

@@ -228,8 +228,8 @@ func decode(n *strictjson.Node) (name string, s *secret.Secret, err error) {
 	if s.CreatedAt, err = awsjson.Moment(n, "CreatedDate"); err != nil {
 		return name, nil, err
 	}
-	b, err := content(n)
-	if err != nil {
+	var b []byte
+	if b, s.Binary, err = content(n); err != nil {
 		return name, nil, err
 	}
 	s.Value = secret.NewValue(b)
@@ -238,21 +238,22 @@ func decode(n *strictjson.Node) (name string, s *secret.Secret, err error) {
 }
 
 // content is SecretString, or SecretBinary, which is base64 on the wire.
-func content(n *strictjson.Node) ([]byte, error) {
+func content(n *strictjson.Node) (content []byte, binary bool, err error) {
 	if m := n.Get("SecretString"); m != nil && m.Kind != strictjson.Null {
-		return awsjson.Take(n, "SecretString")
+		content, err = awsjson.Take(n, "SecretString")
+		return content, false, err
 	}
 	m := n.Get("SecretBinary")
 	if m == nil || m.Kind != strictjson.String {
-		return nil, awsjson.Malformed("SecretString or SecretBinary")
+		return nil, false, awsjson.Malformed("SecretString or SecretBinary")
 	}
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(m.Text)))
 	size, err := base64.StdEncoding.Decode(b, m.Text)
 	if err != nil {
 		clear(b)
-		return nil, awsjson.Malformed("SecretBinary")
+		return nil, false, awsjson.Malformed("SecretBinary")
 	}
-	return b[:size], nil
+	return b[:size], true, nil
 }
 
 // Location implements secret.Located.
