@@ -29,11 +29,17 @@ func OptionalText(n *strictjson.Node, name string) (string, error) {
 	return Text(n, name)
 }
 
-// Moment is a member that is a time, in seconds since 1970 with a fraction; the zero time where it is not there.
+// Moment is a member that is a time, in seconds since 1970 with a fraction; the zero time where it is not there. Services
+// that speak AWS's protocol without being AWS write RFC 3339 as well.
 func Moment(n *strictjson.Node, name string) (time.Time, error) {
 	m := n.Get(name)
 	if m == nil || m.Kind == strictjson.Null {
 		return time.Time{}, nil
+	}
+	if m.Kind == strictjson.String {
+		if t, err := time.Parse(time.RFC3339, string(m.Text)); err == nil && t.Unix() >= 0 {
+			return t.UTC().Round(time.Millisecond), nil
+		}
 	}
 	if m.Kind != strictjson.Number {
 		return time.Time{}, Malformed(name)
