@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,17 +20,61 @@ import (
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/lambdaemu"
 )
 
-// half says when this program, which then is a function, leaves its answer half said: "at once", or "at the end".
-const half = "LAMBDAEMU_HALF"
+// Of these variables one makes this program a function.
+const (
+	half = "LAMBDAEMU_HALF" // that leaves its answer half said: "at once", or "at the end"
+	gone = "LAMBDAEMU_GONE" // that ends, while another process keeps its connections until nobody has this named pipe open
+	keep = "LAMBDAEMU_KEEP" // the other process
+)
+
+const waiting = 8 // connections on which the function that ends waits for an event
 
 func TestMain(m *testing.M) {
-	if when := os.Getenv(half); when != "" {
-		if err := function(when); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	var err error
+	switch {
+	case os.Getenv(half) != "":
+		err = function(os.Getenv(half))
+	case os.Getenv(gone) != "":
+		err = ends(os.Getenv(gone))
+	case os.Getenv(keep) != "":
+		_, err = io.Copy(io.Discard, os.Stdin)
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// ends asks for events and does not live to see one.
+func ends(pipe string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	keeper := exec.Command(self) //nolint:noctx // it ends with the pipe
+	keeper.Env = []string{keep + "=1"}
+	if keeper.Stdin, err = os.Open(pipe); err != nil {
+		return err
+	}
+	api := os.Getenv("AWS_LAMBDA_RUNTIME_API")
+	for range waiting {
+		conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", api)
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(conn, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: "+api+"\r\n\r\n"); err != nil {
+			return err
+		}
+		file, err := conn.(*net.TCPConn).File()
+		if err != nil {
+			return err
+		}
+		keeper.ExtraFiles = append(keeper.ExtraFiles, file)
+	}
+	return keeper.Start()
 }
 
 // function takes one event, and goes on when its answer was left half said until it is killed.
@@ -71,13 +117,13 @@ func function(when string) error {
 	select {}
 }
 
-func start(t *testing.T, when string) *lambdaemu.Environment {
+func start(t *testing.T, timeout time.Duration, env string) *lambdaemu.Environment {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := lambdaemu.Start(lambdaemu.Config{Command: self, Env: []string{half + "=" + when}, Timeout: proxytest.Patience})
+	e, err := lambdaemu.Start(lambdaemu.Config{Command: self, Env: []string{env}, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +146,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 func TestAnswersThatBreakOff(t *testing.T) {
 	for when, faults := range map[string]int{"at once": 1, "at the end": 0} {
 		t.Run(when, func(t *testing.T) {
-			e := start(t, when)
+			e := start(t, proxytest.Patience, half+"="+when)
 			answered := make(chan error)
 			go func() {
 				_, err := e.Invoke(t.Context(), []byte(`{}`))
@@ -116,5 +162,24 @@ func TestAnswersThatBreakOff(t *testing.T) {
 				t.Errorf("got %q, want %d faults", got, faults)
 			}
 		})
+	}
+}
+
+// Nobody waits for the answer of a function that has ended, not even where its connections seem to be open.
+func TestFunctionThatHasEnded(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.OpenFile(pipe, os.O_RDWR, 0) // for writing alone it would wait for who reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
+	e := start(t, 3*time.Second, gone+"="+pipe)
+	for range waiting {
+		if out, err := e.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambdaemu.ErrExited) {
+			t.Errorf("got %s, %v", out, err)
+		}
 	}
 }
