@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/keyhole-edge/keyhole/proxy/app/devdir"
 	"github.com/keyhole-edge/keyhole/proxy/app/full"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/porttest"
 	"github.com/keyhole-edge/keyhole/proxy/upstream/vault/baotest"
 )
 
@@ -192,25 +191,10 @@ func parseExample(t *testing.T, name, text string) {
 	}
 }
 
-// freeAddress is one that nothing listens on. No system hands out its port by chance to whoever asks for any, which would
-// take it from the programs that are told to use it.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			_ = ln.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
-
 // runExample runs the script where its user would, but on a free port.
 func runExample(t *testing.T, script string) {
 	t.Helper()
-	addr := freeAddress(t)
+	addr := "127.0.0.1:" + porttest.Reserve(t)
 	script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n" + strings.ReplaceAll(script, "127.0.0.1:8640", addr)
 	cmd := exec.Command("bash", "-c", script)
 	cmd.Dir = t.TempDir()

@@ -275,26 +275,38 @@ func TestRetentionIsLogged(t *testing.T) {
 // The log is verified while it is written: files change their names and go away in the middle.
 func TestVerifyLogWhileItRotates(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
-	l := rotatingLog(t, path, 20, nil)
-	stop := make(chan struct{})
+	const (
+		keep    = 6
+		perFile = 20 // records, or more
+		removed = 3  // files while one verification goes on, or one more: fewer than it begins again
+	)
+	l := rotatingLog(t, path, keep, nil)
+	for files := []string(nil); len(files) <= keep; {
+		for range perFile {
+			appendOne(t, l)
+		}
+		var err error
+		if files, err = audit.Files(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(100 * time.Microsecond):
+		for range more {
+			for range removed * perFile {
 				appendOne(t, l)
 			}
 		}
 	})
 	for range 30 {
-		if _, _, err := audit.VerifyLog(path, audit.Retention{Rotate: rotateAt, Keep: 20}, audit.VerifyOptions{PublicKey: audittest.PublicKey()}); err != nil {
+		more <- struct{}{}
+		if _, _, err := audit.VerifyLog(path, audit.Retention{Rotate: rotateAt, Keep: keep}, audit.VerifyOptions{PublicKey: audittest.PublicKey()}); err != nil {
 			t.Error(err)
 			break
 		}
 	}
-	close(stop)
+	close(more)
 	wg.Wait()
 	closeLog(t, l)
 }

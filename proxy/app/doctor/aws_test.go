@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/doctor"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 )
 
@@ -185,11 +186,9 @@ func TestClockOfAWS(t *testing.T) {
 
 // Where AWS is not reached.
 func TestNoAWSThere(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
 	secured := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secured.Close()
-	for url, want := range map[string]string{gone.URL: "cannot connect", secured.URL: "certificate is not trusted"} {
+	for url, want := range map[string]string{"http://" + proxytest.Nobody(t): "cannot connect", secured.URL: "certificate is not trusted"} {
 		t.Run(want, func(t *testing.T) {
 			wantOne(t, about(t, beforeAWS(t, url, sm, web, nil)), doctor.Fail, "upstreams.cloud.endpoint", want)
 			c := beforeAWS(t, url, sm+", role_arn: '"+awsRole+"open'", web, nil)

@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/app/doctor"
+	"github.com/keyhole-edge/keyhole/proxy/proxytest"
 	"github.com/keyhole-edge/keyhole/proxy/proxytest/awsemu"
 )
 
@@ -72,9 +72,7 @@ func TestSinks(t *testing.T) {
 
 // Where AWS is not reached, and where its clock is not ours.
 func TestSinksFarAway(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	wantOne(t, of(t, "audit", recordingIn(t, gone.URL, "type: firehose, stream: records", nil)), doctor.Fail, "audit.sinks[0].endpoint", "cannot connect")
+	wantOne(t, of(t, "audit", recordingIn(t, "http://"+proxytest.Nobody(t), "type: firehose, stream: records", nil)), doctor.Fail, "audit.sinks[0].endpoint", "cannot connect")
 	emu, url := awsemu.Start(t)
 	emu.Interpose(func(w http.ResponseWriter, _ *http.Request, _ string) bool {
 		w.Header().Set("Date", time.Now().Add(2*time.Minute).UTC().Format(http.TimeFormat))
