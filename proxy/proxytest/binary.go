@@ -18,7 +18,7 @@ import (
 )
 
 // Patience is how long a test waits for something that must happen; no test measures it.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // BuildBinary builds cmd/keyhole into dir, with these flags of go build, and returns its path. Nothing for debuggers is in
 // it, which takes most of the time of a build whose packages are in the cache.

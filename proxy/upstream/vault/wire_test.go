@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyhole-edge/keyhole/proxy/proxytest/porttest"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 	"github.com/keyhole-edge/keyhole/proxy/upstream/vault"
 )
@@ -238,9 +239,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	server := httptest.NewServer(http.NotFoundHandler())
-	server.Close()
-	u := open(t, vault.Config{Address: server.URL, Mount: "kv", Version: 2, Login: approle()})
+	u := open(t, vault.Config{Address: "http://127.0.0.1:" + porttest.Reserve(t), Mount: "kv", Version: 2, Login: approle()})
 	_, err := u.Read(t.Context(), "x", secret.Current)
 	wantKind(t, "reading", err, secret.ErrUnavailable)
 }
