@@ -5,13 +5,10 @@ package defaults
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"net"
 	"strconv"
 )
-
-type object = map[string]any
 
 // cacheBytes is the room for what is kept: a thousand secrets as they usually are, not a thousand of the largest. The
 // memory is the function's.
@@ -40,7 +37,7 @@ func Document(getenv func(string) string) ([]byte, error) {
 	} else {
 		local(doc, s)
 	}
-	return json.Marshal(doc)
+	return appendJSON(nil, doc), nil
 }
 
 // Token is what the environment of the function and its extension has, and no other: the session token of the function's

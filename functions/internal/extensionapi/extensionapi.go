@@ -51,10 +51,14 @@ type Function struct {
 
 // Register says that the extension is ready, and which events it wants to hear of. The runtime is not started before.
 func (c *Client) Register(ctx context.Context, events ...string) (Function, error) {
-	list, err := json.Marshal(map[string][]string{"events": append([]string{}, events...)})
-	if err != nil {
-		return Function{}, err
+	list := []byte(`{"events":[`)
+	for i, e := range events {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = jsontext.AppendString(list, e)
 	}
+	list = append(list, "]}"...)
 	var f Function
 	h, err := c.call(ctx, http.MethodPost, "register", list, &f, "Lambda-Extension-Name", c.name, "Lambda-Extension-Accept-Feature", "accountId")
 	if err != nil {

@@ -16,24 +16,28 @@ import (
 )
 
 // Ending tells when Lambda ends the environment.
-type Ending struct{ registered chan error }
+type Ending struct {
+	told       chan os.Signal
+	registered chan error
+}
 
 // AwaitEnding asks for SIGTERM before the environment ends, which Lambda sends to a function only if there is an
 // extension: one inside this process, which wants no events, will do. The asking goes on while everything else starts;
 // aws-lambda-go would do it after that.
 func AwaitEnding() *Ending {
-	e := &Ending{make(chan error, 1)}
-	go func() { e.registered <- register(os.Getenv("AWS_LAMBDA_RUNTIME_API")) }()
+	e := &Ending{make(chan os.Signal, 1), make(chan error, 1)}
+	go func() {
+		signal.Notify(e.told, syscall.SIGTERM) // it starts threads, and Lambda sends none before this is registered
+		e.registered <- register(os.Getenv("AWS_LAMBDA_RUNTIME_API"))
+	}()
 	return e
 }
 
 // Then has f run at SIGTERM. It returns when Lambda knows of the extension, since it takes none once an event has been
 // asked for. Where Lambda refuses, f does not run at its hand, and the log says so.
 func (e *Ending) Then(f func(), log *slog.Logger) {
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGTERM)
 	go func() {
-		<-told
+		<-e.told
 		f()
 	}()
 	if err := <-e.registered; err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/keyhole-edge/keyhole/internal/strictjson"
 )
@@ -74,8 +75,12 @@ func (d *Document) Origin(key string) string {
 
 // find searches the tree for the node whose key is written so.
 func find(n *strictjson.Node, key string, at *path) *strictjson.Node {
-	if at.String() == key {
+	here := at.String()
+	if here == key {
 		return n
+	}
+	if !strings.HasPrefix(key, here) { // the keys below begin with that of their parent
+		return nil
 	}
 	for i := range n.Elems {
 		if got := find(&n.Elems[i], key, at.at(i)); got != nil {
