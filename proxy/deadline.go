@@ -93,3 +93,15 @@ func (d *deadline) Err() error { return d.known().Err() }
 
 // Value implements context.Context.
 func (d *deadline) Value(key any) any { return d.known().Value(key) }
+
+// detached is for what must not be left half done when a caller hangs up. A deadline is another matter: whoever set it ends
+// the process then, as Lambda does, and nobody would learn what became of it.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout+maxSpare)
+	if !bounded {
+		return ctx, cancel
+	}
+	ctx, sooner := context.WithDeadline(ctx, end)
+	return ctx, func() { sooner(); cancel() }
+}

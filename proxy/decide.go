@@ -2,114 +2,14 @@ package proxy
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/keyhole-edge/keyhole/proxy/api"
 	"github.com/keyhole-edge/keyhole/proxy/audit"
-	"github.com/keyhole-edge/keyhole/proxy/identity"
 	"github.com/keyhole-edge/keyhole/proxy/policy"
 	"github.com/keyhole-edge/keyhole/proxy/secret"
 )
-
-// authenticate verifies the token of c, between the limits of its source and of its principal. A failure is recorded under t
-// with a prefix of the token's digest.
-func (p *Proxy) authenticate(ctx context.Context, c *Call, t *transaction) (*policy.Principal, error) {
-	if err := p.limitSource(ctx, c, t); err != nil {
-		return nil, err
-	}
-	if c.Token == "" && c.IAM == nil {
-		e := fail(api.Unauthenticated, "send a token: Authorization: Bearer TOKEN")
-		t.rec.Action = audit.ActionAuthenticate
-		return nil, p.refuse(ctx, t, e)
-	}
-	if err := p.holdBack(ctx, t); err != nil {
-		return nil, err
-	}
-	if err := p.verify(ctx, t); err != nil {
-		return nil, err
-	}
-	if err := p.limitPrincipal(ctx, t.req.Principal, t); err != nil {
-		return nil, err
-	}
-	return t.req.Principal, nil
-}
-
-// verify makes the holder of the call's token the one who asks, or refuses the token.
-func (p *Proxy) verify(ctx context.Context, t *transaction) error {
-	v, err := p.holder(ctx, t)
-	if err != nil {
-		return p.unverified(ctx, t, err)
-	}
-	t.actFor(v)
-	return nil
-}
-
-// holder says whose token was sent, or who the platform says that has called.
-func (p *Proxy) holder(ctx context.Context, t *transaction) (*identity.Verified, error) {
-	if t.iam != nil {
-		return t.rules.Verifier.VerifyIAM(t.iam)
-	}
-	if identity.IsProjectToken(t.sent) {
-		return p.verifyProjectToken(ctx, t)
-	}
-	return t.rules.Verifier.Verify(ctx, t.sent)
-}
-
-// verifyProjectToken looks the token up among those that the log tells of, by its digest.
-func (p *Proxy) verifyProjectToken(ctx context.Context, t *transaction) (*identity.Verified, error) {
-	digest, err := identity.ProjectTokenDigest(t.sent)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.fresh.check(t.bounded(ctx), Bounded, false); err != nil {
-		return nil, err
-	}
-	known := p.fresh.tokens.Load().byDigest[digest]
-	if known == nil {
-		return nil, identity.ErrUnknownProjectToken
-	}
-	now := p.wall() // not when the request came: it may have been frozen since
-	v, err := known.Verify(t.sent, now)
-	if err == nil {
-		p.uses.note(known, now)
-	}
-	return v, err
-}
-
-// unverified refuses the token of t, and counts that against its source.
-func (p *Proxy) unverified(ctx context.Context, t *transaction, err error) error {
-	t.rec.Action = audit.ActionAuthenticate
-	if t.iam != nil {
-		return p.unknownCaller(ctx, t, err)
-	}
-	digest := sha256.Sum256([]byte(t.sent))
-	t.rec.Principal = audit.Principal{TokenID: "sha256:" + hex.EncodeToString(digest[:8])}
-	e := because(err)
-	p.failed(t, e)
-	return p.refuse(ctx, t, e)
-}
-
-// unknownCaller refuses a caller that the platform names and no rule takes. It is not counted against its source: nothing
-// was computed for it, and no token was guessed.
-func (p *Proxy) unknownCaller(ctx context.Context, t *transaction, err error) error {
-	t.rec.Principal = audit.Principal{TokenID: t.iam.AccessKey}
-	e := fail(api.Unauthenticated, "no trust rule takes the IAM identity that called; send a token, or call as a role that a rule names")
-	e.Cause = err
-	return p.refuse(ctx, t, e)
-}
-
-// actFor makes the holder of the token the one who asks.
-func (t *transaction) actFor(v *identity.Verified) {
-	pr := &v.Principal
-	t.token, t.req.Principal = v, pr
-	t.rec.Principal = audit.Principal{
-		Trust: pr.Trust, Issuer: pr.Issuer, Subject: pr.Subject, TokenID: pr.TokenID, Cnf: pr.Cnf,
-	}
-}
 
 // restrictedClass is the classification whose values are never served on old knowledge.
 const restrictedClass = "restricted"
@@ -237,83 +137,4 @@ func (p *Proxy) ask(ctx context.Context, t *transaction) policy.Decision {
 		Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, PolicyDigest: d.Digest, Duration: p.mono() - start,
 	}
 	return d
-}
-
-// refuse records that the request ends with e and returns what the caller is told: e, or that the record failed.
-func (p *Proxy) refuse(ctx context.Context, t *transaction, e *Error) error {
-	t.rec.Result = audit.Result{Status: e.Code.Status(), Code: string(e.Code)}
-	id, err := p.recordRefusal(ctx, t)
-	if err != nil {
-		return err
-	}
-	e.Decision = id
-	p.logCause(ctx, levelRefused, "request refused", e)
-	return e
-}
-
-// logCause tells the log what the caller is not told. An internal error is not left to the level debug: its message sends
-// the caller here.
-func (p *Proxy) logCause(ctx context.Context, level slog.Level, message string, e *Error) {
-	switch {
-	case e.Cause == nil:
-		return
-	case e.Code == api.Internal:
-		level = levelFault
-	}
-	p.log.LogAttrs(ctx, level, message, attrs("decision", e.Decision, "code", string(e.Code), "error", e.Cause.Error())...)
-}
-
-// record appends the record of t and returns only once it is acknowledged.
-func (p *Proxy) record(ctx context.Context, t *transaction) error {
-	t.rec.Cache.Generation = p.fresh.generation()
-	if err := p.audit.Append(ctx, &t.rec); err != nil {
-		return p.unrecorded(ctx, t, err)
-	}
-	p.recorded(ctx)
-	return nil
-}
-
-// recordRefusal is record for a request that gets nothing, and returns the ID of the record that tells of it. A flood of
-// denials from one source is recorded as a count.
-func (p *Proxy) recordRefusal(ctx context.Context, t *transaction) (id string, err error) {
-	if s := t.rec.Result.Status; s != 401 && s != 403 && s != 429 {
-		return t.rec.ID, p.record(ctx, t)
-	}
-	t.rec.Cache.Generation = p.fresh.generation()
-	if id, err = p.audit.Refuse(ctx, &t.rec); err != nil {
-		return "", p.unrecorded(ctx, t, err)
-	}
-	p.recorded(ctx)
-	return id, nil
-}
-
-func (p *Proxy) unrecorded(ctx context.Context, t *transaction, err error) error {
-	e := because(err)
-	e.Decision = t.rec.ID
-	if p.unheard.Add(1) == 1 { // the others are counted: each caller learns of its own
-		p.log.LogAttrs(ctx, levelFault, "audit record not acknowledged, so nothing is released", attrs("decision", t.rec.ID, "error", err.Error())...)
-	}
-	return e
-}
-
-// recorded ends what unrecorded began.
-func (p *Proxy) recorded(ctx context.Context) {
-	if p.unheard.Load() == 0 {
-		return
-	}
-	if n := p.unheard.Swap(0); n > 0 {
-		p.log.LogAttrs(ctx, slog.LevelInfo, "audit records are acknowledged again", slog.Int64("refused", n))
-	}
-}
-
-// detached is for what must not be left half done when a caller hangs up. A deadline is another matter: whoever set it ends
-// the process then, as Lambda does, and nobody would learn what became of it.
-func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	end, bounded := ctx.Deadline()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout+maxSpare)
-	if !bounded {
-		return ctx, cancel
-	}
-	ctx, sooner := context.WithDeadline(ctx, end)
-	return ctx, func() { sooner(); cancel() }
 }

@@ -55,7 +55,7 @@ func (d *Document) Decode() (*Config, error) {
 	if d.root.Kind == strictjson.Object && len(dec.errs) <= maxErrors {
 		(&checker{decoder: dec, c: c, wrong: dec.errs}).check()
 	}
-	if err := dec.errs.orNil(); err != nil {
+	if err := orNil(dec.errs); err != nil {
 		return nil, err
 	}
 	return c, nil

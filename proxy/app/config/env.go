@@ -76,7 +76,7 @@ func (d *Document) ApplyEnv(environ []string) error {
 			d.port = true
 		}
 	}
-	return errs.orNil()
+	return orNil(errs)
 }
 
 // concerns reports whether an entry of the environment may set something.

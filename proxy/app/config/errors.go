@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/keyhole-edge/keyhole/internal/errorlist"
 )
 
 // maxErrors bounds what one document is told; beyond it people fix the first ones first.
@@ -46,28 +48,10 @@ func (e *Error) Error() string {
 }
 
 // Errors is every problem of a document, in the order of their places. The document must be corrected.
-type Errors []*Error
-
-// Error is one line for each problem.
-func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i := range e {
-		lines[i] = e[i].Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Unwrap gives each problem to errors.As.
-func (e Errors) Unwrap() []error {
-	out := make([]error, len(e))
-	for i := range e {
-		out[i] = e[i]
-	}
-	return out
-}
+type Errors = errorlist.List[*Error]
 
 // orNil sorts and bounds the list; an empty one is no error.
-func (e Errors) orNil() error {
+func orNil(e Errors) error {
 	if len(e) == 0 {
 		return nil
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/keyhole-edge/keyhole/internal/errorlist"
 )
 
 // Error is one thing that is wrong with a rule.
@@ -36,25 +38,7 @@ func (e *Error) Error() string {
 }
 
 // Errors is everything that is wrong with a list of rules: they must be corrected.
-type Errors []*Error
-
-// Error is one line for each.
-func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i := range e {
-		lines[i] = e[i].Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Unwrap gives each to errors.As.
-func (e Errors) Unwrap() []error {
-	out := make([]error, len(e))
-	for i := range e {
-		out[i] = e[i]
-	}
-	return out
-}
+type Errors = errorlist.List[*Error]
 
 // key builds the place of an Error.
 func key(steps ...any) []any { return steps }

@@ -37,10 +37,8 @@ func checkToken(token []byte) error {
 	if len(token) == 0 || len(token) > maxToken {
 		return fmt.Errorf("%w: the token is empty or longer than %d bytes", ErrLogin, maxToken)
 	}
-	for _, c := range token {
-		if c <= ' ' || c > '~' {
-			return fmt.Errorf("%w: the token has a byte that no token has", ErrLogin)
-		}
+	if !keeper.IsToken(token) {
+		return fmt.Errorf("%w: the token has a byte that no token has", ErrLogin)
 	}
 	return nil
 }

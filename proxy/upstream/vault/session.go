@@ -35,10 +35,8 @@ const voucherHolds = time.Second
 // header carries the token. Strings cannot be wiped, so it is made for one request.
 func (s *session) header() (http.Header, error) {
 	token := s.token.Reveal()
-	for _, c := range token {
-		if c <= ' ' || c > '~' {
-			return nil, fmt.Errorf("%w: the token has a byte that no token has", ErrLogin)
-		}
+	if !keeper.IsToken(token) {
+		return nil, fmt.Errorf("%w: the token has a byte that no token has", ErrLogin)
 	}
 	return http.Header{"X-Vault-Token": {string(token)}}, nil
 }
