@@ -52,8 +52,10 @@ func TestSinks(t *testing.T) {
 		"a table":               {table, nil, answer(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed"}`), doctor.OK, sink, "put records into the DynamoDB table records"},
 		"no table":              {table, nil, answer(400, `{"__type":"ResourceNotFoundException","message":"canary"}`), doctor.Fail, sink + ".table", "there is no DynamoDB table records"},
 		"a table of other keys": {table, nil, answer(400, `{"__type":"com.amazon.coral.validate#ValidationException","message":"canary"}`), doctor.Fail, sink + ".table", "does not take our records"},
-		"no PutItem": {table, nil, answer(400, `{"__type":"AccessDeniedException","message":"canary is not authorized to perform: dynamodb:PutItem because no identity-based policy allows it"}`),
-			doctor.Fail, sink, "refuses dynamodb:PutItem on records, for no identity-based policy allows it"},
+		"no PutItem": {
+			table, nil, answer(400, `{"__type":"AccessDeniedException","message":"canary is not authorized to perform: dynamodb:PutItem because no identity-based policy allows it"}`),
+			doctor.Fail, sink, "refuses dynamodb:PutItem on records, for no identity-based policy allows it",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			emu, url := awsemu.Start(t)
