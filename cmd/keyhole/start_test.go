@@ -145,8 +145,10 @@ func TestPrefetch(t *testing.T) {
 		t.Errorf("got %s", log)
 	}
 	t.Setenv("KEYHOLE_PREFETCH", seeded+",web//DB")
-	if _, stderr := keyhole(t, 1, "", "serve", "--config", filepath.Join(dir, devdir.ConfigFile)); !strings.Contains(stderr, `KEYHOLE_PREFETCH: name 2, "web//DB"`) {
-		t.Errorf("got %s", stderr)
+	p = dev(t, dir)
+	p.Stop(t)
+	if log := p.Stderr.String(); !strings.Contains(log, "KEYHOLE_PREFETCH: name 2") || !strings.Contains(log, "web//DB") {
+		t.Errorf("got %s", log)
 	}
 	keyhole(t, 0, "", "get", seeded, "--dir", dir)
 }

@@ -88,10 +88,6 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 	if o.Beside == nil && len(c.Identity.Function.Scope) > 0 {
 		return nil, errors.New("identity.function: this is for the Lambda extension; remove the key")
 	}
-	prefetch, err := parsePrefetch(o.Prefetch)
-	if err != nil {
-		return nil, err
-	}
 	if o.Level != nil {
 		if err := o.Level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 			return nil, fmt.Errorf("log.level: %w", err)
@@ -106,7 +102,8 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{config: c, drivers: d, options: o, log: o.Logger, closed: make(chan struct{}), prefetch: prefetch}
+	a := &App{config: c, drivers: d, options: o, log: o.Logger, closed: make(chan struct{})}
+	a.prefetch = a.prefetchNames(o.Prefetch)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

@@ -22,26 +22,24 @@ const (
 	prefetchTime = 2 * time.Second
 )
 
-// parsePrefetch reads the variable, which is empty where nothing is wanted.
-func parsePrefetch(text string) ([]secret.Path, error) {
-	if text == "" {
-		return nil, nil
-	}
-	names := strings.Split(text, ",")
-	if len(names) > maxPrefetch {
-		return nil, fmt.Errorf("%s: %d names; at most %d are read ahead", PrefetchVariable, len(names), maxPrefetch)
-	}
-	var paths []secret.Path
-	for i, name := range names {
-		path, err := secret.ParsePath(strings.TrimSpace(name))
-		if err != nil {
-			return nil, fmt.Errorf("%s: name %d, %.100q: %w", PrefetchVariable, i+1, name, err)
-		}
-		if !slices.Contains(paths, path) {
+// prefetchNames reads the variable, which is empty where nothing is wanted. What cannot be read ahead is told the log and
+// left out: that nothing is read ahead is no reason not to start.
+func (a *App) prefetchNames(text string) (paths []secret.Path) {
+	for i, name := range strings.Split(text, ",") {
+		name = strings.TrimSpace(name)
+		path, err := secret.ParsePath(name)
+		switch {
+		case name == "", slices.Contains(paths, path):
+		case err != nil:
+			a.log.Error("a secret is not read ahead", "error", fmt.Sprintf("%s: name %d, %.100q: %v", PrefetchVariable, i+1, name, err))
+		case len(paths) == maxPrefetch:
+			a.log.Error("not all secrets are read ahead", "error", fmt.Sprintf("%s: name %d and those after it: at most %d are read ahead", PrefetchVariable, i+1, maxPrefetch))
+			return paths
+		default:
 			paths = append(paths, path)
 		}
 	}
-	return paths, nil
+	return paths
 }
 
 // warm reads the secrets that Options.Prefetch names into the cache. What it cannot read it tells the log: whoever asks for

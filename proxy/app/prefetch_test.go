@@ -3,7 +3,9 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -59,26 +61,46 @@ func TestPrefetch(t *testing.T) {
 	}
 }
 
-// A name that is none is an error that says which, before anything is opened.
+// A name that is none is told the log, which says which, and is left out: the others are read ahead.
 func TestPrefetchOfNoName(t *testing.T) {
 	dir := t.TempDir()
 	proxytest.WriteDocument(t, dir, "")
-	for names, want := range map[string]string{
-		"web/a,web//b":                    `KEYHOLE_PREFETCH: name 2, "web//b": `,
-		"web/a,":                          `KEYHOLE_PREFETCH: name 2, "": `,
-		" ":                               `KEYHOLE_PREFETCH: name 1, " ": `,
-		"web/*":                           `KEYHOLE_PREFETCH: name 1, "web/*": `,
-		"../keys":                         `name 1, "../keys": `,
-		"web/a;web/b":                     `name 1, "web/a;web/b": `,
-		strings.Repeat("a,", 100) + "a":   `KEYHOLE_PREFETCH: 101 names; at most 100 are read ahead`,
-		"web/" + strings.Repeat("x", 999): `name 1, "web/xxx`,
-	} {
-		if _, err := prefetching(t, dir, names, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 400 {
-			t.Errorf("%q: got %v, want %s", names, err, want)
-		}
+	hundred := make([]string, 100)
+	for i := range hundred {
+		hundred[i] = "web/a" + strconv.Itoa(i)
 	}
-	if a, err := prefetching(t, dir, "", new(bytes.Buffer)); err != nil || a.Start(t.Context()) != nil {
-		t.Errorf("no names: got %v", err)
+	for names, tt := range map[string]struct {
+		named int
+		want  string // in the log; "" is that no name is told of
+	}{
+		"":                                  {0, ""},
+		" ":                                 {0, ""},
+		"web/a,,":                           {1, ""},
+		"web/a,web//b,web/c":                {2, `KEYHOLE_PREFETCH: name 2, \"web//b\": `},
+		"web/*":                             {0, `KEYHOLE_PREFETCH: name 1, \"web/*\": `},
+		"../keys,web/a":                     {1, `name 1, \"../keys\": `},
+		"web/a;web/b":                       {0, `name 1, \"web/a;web/b\": `},
+		"web/" + strings.Repeat("x", 999):   {0, `name 1, \"web/xxx`},
+		strings.Join(hundred, ","):          {100, ""},
+		strings.Join(hundred, ",") + ",a,b": {100, `KEYHOLE_PREFETCH: name 101 and those after it: at most 100 are read ahead`},
+	} {
+		t.Run(names[:min(len(names), 20)], func(t *testing.T) {
+			var log bytes.Buffer
+			a, err := prefetching(t, dir, names, &log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := log.String()
+			if !strings.Contains(told, tt.want) || strings.Contains(told, "KEYHOLE_PREFETCH") != (tt.want != "") || len(told) > 500 {
+				t.Errorf("the log has %s, want %q", told, tt.want)
+			}
+			if err := a.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if want := fmt.Sprintf(`"named":%d,`, tt.named); strings.Contains(log.String(), want) != (tt.named > 0) {
+				t.Errorf("the log has %s, want %s", &log, want)
+			}
+		})
 	}
 }
 
