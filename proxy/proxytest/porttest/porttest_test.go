@@ -71,12 +71,12 @@ func TestNobodyElseHasIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = l.Close() }()
+		t.Cleanup(func() { _ = l.Close() })
 		c, err := net.Dial("tcp", server.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = c.Close() }()
+		t.Cleanup(func() { _ = c.Close() })
 		for _, a := range []net.Addr{l.Addr(), c.LocalAddr()} {
 			if reserved[a.(*net.TCPAddr).Port] {
 				t.Fatalf("%s was given away", a)
