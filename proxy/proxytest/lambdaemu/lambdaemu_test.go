@@ -54,7 +54,7 @@ func ends(pipe string) error {
 	if err != nil {
 		return err
 	}
-	keeper := exec.Command(self) //nolint:noctx // it ends with the pipe
+	keeper := exec.Command(self)
 	keeper.Env = []string{keep + "=1"}
 	if keeper.Stdin, err = os.Open(pipe); err != nil {
 		return err
