@@ -116,7 +116,7 @@ func New(ctx context.Context, c *config.Config, d Drivers, o Options) (_ *App, e
 		return nil, err
 	}
 	if b.later {
-		go func() { _ = a.settled() }()
+		go func() { _ = a.settled() }() // Settled has its error
 	}
 	return a, nil
 }
