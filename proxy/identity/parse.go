@@ -144,4 +144,12 @@ func base64Byte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
 
-func invalid(reason string) error { return fmt.Errorf("%w: %s", ErrInvalid, reason) }
+// invalid is an ErrInvalid for a reason.
+func invalid(reason string) error { return invalidError(reason) }
+
+// invalidError is put into words when somebody reads it: some are made before main.
+type invalidError string
+
+func (e invalidError) Error() string { return ErrInvalid.Error() + ": " + string(e) }
+
+func (invalidError) Unwrap() error { return ErrInvalid }
