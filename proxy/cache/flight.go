@@ -78,6 +78,10 @@ func (c *Cache) joinLocked(ctx context.Context, k Key, ttl TTL, now instant, loa
 		return nil, fmt.Errorf("before the upstream read: %w", err)
 	}
 	f := c.flights[k.place()][k]
+	if f != nil && c.frozenLocked(f, now) {
+		c.detachLocked(f)
+		f = nil
+	}
 	if f == nil {
 		f = c.startLocked(k, ttl, now, load)
 	}
@@ -177,11 +181,18 @@ func (c *Cache) land(f *flight, it *item, err error) {
 	close(f.done) // last: what this read replaced is wiped before anyone has the result
 }
 
+// frozenLocked reports whether the process was frozen in the middle of the read: what it gets was true long ago.
+func (c *Cache) frozenLocked(f *flight, now instant) bool {
+	return f.start.since(now) > c.cfg.LoadTimeout
+}
+
+// errFrozen is no failure of the upstream.
+var errFrozen = fmt.Errorf("%w: the read took longer by the wall clock than reads may", secret.ErrTimeout)
+
 // refusedLocked says why what a read brought is none.
 func (c *Cache) refusedLocked(f *flight, it *item, now instant) error {
-	if f.start.since(now) > c.cfg.LoadTimeout {
-		// The process was frozen in the middle of the read: what it got was true long ago.
-		return fmt.Errorf("%w: the read took longer than %v by the wall clock", secret.ErrTimeout, c.cfg.LoadTimeout)
+	if c.frozenLocked(f, now) {
+		return errFrozen
 	}
 	if !it.secret.Stale {
 		return nil
@@ -202,7 +213,7 @@ var (
 // failedLocked draws the consequences of a read that failed. Only the upstream's own word that there is no such secret,
 // or that we may not have it, tells against what is held; of everything else nothing follows but to wait a moment.
 func (c *Cache) failedLocked(f *flight, now instant, err error) {
-	if f.abandoned {
+	if f.abandoned || errors.Is(err, errFrozen) {
 		return // it was cut off: that is no failure of the upstream, and callers must not bring one about
 	}
 	absent := definite(err) && errors.Is(err, secret.ErrNotFound)

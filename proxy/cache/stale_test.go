@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -287,6 +288,48 @@ func TestThawAsksAgain(t *testing.T) {
 	clk.move(10*time.Minute, 0)
 	if _, s, _ := try(t, c, k, staleTTL, u); s != cache.Miss {
 		t.Errorf("after a frost: %s, want a miss", s)
+	}
+}
+
+// A refresh in the middle of which the process was frozen is no failure of the upstream: nothing is served stale for it,
+// neither while it is under way still nor after it.
+func TestFrozenRefresh(t *testing.T) {
+	for name, ended := range map[string]bool{"under way": false, "over": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				clk, u := newClocks(), &upstream{}
+				c := open(t, cache.Config{Wall: clk.Wall, Mono: clk.Mono})
+				k := key(t, "a")
+				warm(t, c, k, staleTTL, u)
+				gate := make(chan struct{})
+				var calls atomic.Int32
+				u.before = func(context.Context) {
+					if calls.Add(1) == 1 {
+						<-gate
+					}
+				}
+				clk.pass(staleTTL.Soft)
+				if _, s, err := try(t, c, k, staleTTL, u); s != cache.Hit {
+					t.Fatalf("%s, %v; want a hit", s, err)
+				}
+				synctest.Wait() // the refresh is at the gate
+				clk.move(10*time.Minute, 0)
+				if ended {
+					close(gate)
+					synctest.Wait()
+				}
+				if _, s, err := try(t, c, k, staleTTL, u); s != cache.Miss {
+					t.Errorf("after a frost: %s, %v; want a miss", s, err)
+				}
+				if !ended {
+					close(gate)
+					synctest.Wait()
+				}
+				if _, s, err := try(t, c, k, staleTTL, u); s != cache.Hit || u.count() != 3 {
+					t.Errorf("then: %s, %v after %d reads; want a hit after 3", s, err, u.count())
+				}
+			})
+		})
 	}
 }
 
