@@ -36,7 +36,7 @@ func TestExecutableMemoryRefused(t *testing.T) {
 		return
 	}
 	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetMDWE, refuseExecGain, 0, 0, 0, 0); errno != 0 {
-		t.Skip(errno)
+		t.Skip("the kernel cannot refuse executable memory: ", errno)
 	}
 	cfg := wasm.Config{Modules: []wasm.Module{word(t, "one", allow, "")}}
 	var out bytes.Buffer

@@ -69,7 +69,7 @@ func TestRefreshIsPartOfTheRequest(t *testing.T) {
 func TestHardened(t *testing.T) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", setting{}.ready(t).Extensions()[0].PID()))
 	if err != nil {
-		t.Skip(err)
+		t.Skip("needs the /proc of Linux: ", err)
 	}
 	if !regexp.MustCompile(`Max core file size +0 +0 `).Match(text) {
 		t.Errorf("got\n%s", text)
